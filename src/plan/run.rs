@@ -1,0 +1,163 @@
+//! One training run, fully resolved: everything that determines its result, and nothing else but a name to show.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Raised whenever a change of the program changes the numbers that a run gives.
+pub const NUMERICS: u32 = 1;
+
+/// A named input together with the hash of what the name stood for when the run was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// As written in the sweep file: `rte`, `all-MiniLM-L6-v2`.
+    pub name: String,
+    /// Hash of the content: data files and how they are read, or weights, config and tokenizer.
+    pub hash: String,
+}
+
+/// The fine-tuning method and its numbers, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// A name of `method::METHODS`: `child-d`.
+    pub name: String,
+    /// Every number of the method: `p = 0.3`, `fidelity = "paper"`.
+    pub numbers: BTreeMap<String, serde_json::Value>,
+}
+
+/// What is the same for every method: optimizer, schedule, batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// Ends training early; the learning-rate schedule then spans these steps.
+    pub max_steps: Option<u32>,
+    /// Training examples used: the first n of a shuffle by seed, so that smaller samples are nested in larger ones.
+    pub train_size: Option<u32>,
+    /// Examples in a step.
+    pub batch_size: u32,
+    /// Tokens after which a sentence or pair is cut, special tokens included.
+    pub max_length: u32,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Share of the steps over which the learning rate rises from zero.
+    pub warmup: f64,
+    /// Decoupled weight decay; biases and layer norms are spared.
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    /// Global norm to which the gradient is clipped; 0 switches clipping off.
+    pub max_grad_norm: f64,
+    /// Replaces every dropout rate of the model's config.
+    pub dropout: Option<f64>,
+    /// A new order of the training set for each epoch; false keeps the file's order.
+    pub shuffle: bool,
+}
+
+impl Default for Recipe {
+    /// The paper's recipe for BERT-large (batch 16, 3 epochs, length 128, warm-up 10 %), learning rate 2e-5.
+    fn default() -> Recipe {
+        Recipe {
+            epochs: 3,
+            max_steps: None,
+            train_size: None,
+            batch_size: 16,
+            max_length: 128,
+            lr: 2e-5,
+            warmup: 0.1,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            max_grad_norm: 1.0,
+            dropout: None,
+            shuffle: true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    pub task: Input,
+    pub model: Input,
+    /// How the sweep file calls the method; for tables only, not part of the identity.
+    pub mode: String,
+    pub method: Choice,
+    pub recipe: Recipe,
+    pub seed: u64,
+}
+
+/// Hash of all that determines a run's result, 20 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Run {
+    /// Hash of everything that determines the result: settings, data, model, numerics.
+    pub fn id(&self) -> RunId {
+        RunId(self.digest(true))
+    }
+
+    /// Hash of the settings as written, without what the names stood for: two runs with one key and two ids are
+    /// the same experiment before and after the data, the model or the numerics changed.
+    pub fn settings_key(&self) -> String {
+        self.digest(false)
+    }
+
+    fn digest(&self, with_content: bool) -> String {
+        // serde_json writes fields in declaration order and maps sorted, so the text is canonical.
+        #[derive(Serialize)]
+        struct Identity<'a> {
+            numerics: u32,
+            task: &'a str,
+            task_hash: &'a str,
+            model: &'a str,
+            model_hash: &'a str,
+            method: &'a Choice,
+            recipe: &'a Recipe,
+            seed: u64,
+        }
+        let identity = Identity {
+            numerics: if with_content { NUMERICS } else { 0 },
+            task: &self.task.name,
+            task_hash: if with_content { &self.task.hash } else { "" },
+            // Content says more than a name: one model under two names is one run.
+            model: if with_content { "" } else { &self.model.name },
+            model_hash: if with_content { &self.model.hash } else { "" },
+            method: &self.method,
+            recipe: &self.recipe,
+            seed: self.seed,
+        };
+        let text = serde_json::to_vec(&identity).expect("a run holds only numbers, words and lists");
+        blake3::hash(&text).to_hex()[..20].to_owned()
+    }
+
+    /// The reserve rate, where the method has one.
+    pub fn p(&self) -> Option<f64> {
+        self.method.numbers.get("p").and_then(serde_json::Value::as_f64)
+    }
+
+    /// One line for people: `rte · all-MiniLM-L6-v2 · child-d p=0.3 · seed 1`.
+    pub fn label(&self) -> String {
+        let mut label = format!("{} · {} · {}", self.task.name, self.model.name, self.mode);
+        if let Some(p) = self.p() {
+            label += &format!(" p={p}");
+        }
+        if let Some(n) = self.recipe.train_size {
+            label += &format!(" · {n} examples");
+        }
+        label + &format!(" · seed {}", self.seed)
+    }
+}

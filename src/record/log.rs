@@ -1,0 +1,1 @@
+//! The append-only, checksummed event log of a sweep.

@@ -1,0 +1,56 @@
+//! What coordinator and worker say to each other: one JSON value a line, orders on the worker's standard input,
+//! messages on its standard output.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Run, RunId};
+use crate::record::{Outcome, Failure, Provenance};
+use crate::task::Task;
+
+/// Coordinator to worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    Train(Box<Job>),
+    /// Save a checkpoint at the next step and end the run with `Paused`.
+    Pause,
+}
+
+/// A run with the places that it needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    pub id: RunId,
+    pub run: Run,
+    pub task: Task,
+    /// Folder in the Hugging Face layout.
+    pub model: PathBuf,
+    /// `results/runs/<id>`: steps.csv goes here.
+    pub folder: PathBuf,
+    /// `results/cache`: tokenized data, Fisher scores, checkpoints of paused runs.
+    pub cache: PathBuf,
+    /// `results/masks`.
+    pub masks: PathBuf,
+    /// Write every n-th step to steps.csv; 0 writes none.
+    pub log_every: u32,
+    pub attempt: u32,
+}
+
+/// Worker to coordinator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// Sent once, when the process can take orders.
+    Ready { device: String, device_name: String, libtorch: String, threads: u32 },
+    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`.
+    Phase { id: RunId, name: String },
+    /// At most a few times a second.
+    Step { id: RunId, step: u32, of: u32, loss: f64, examples_per_second: f64 },
+    /// The run is over, one way or the other; the worker waits for the next order.
+    Done { id: RunId, outcome: Box<Outcome>, made: Box<Provenance> },
+    Failed { id: RunId, failure: Failure, made: Box<Provenance> },
+    /// The run was put aside at a checkpoint, as ordered.
+    Paused { id: RunId, step: u32 },
+}
