@@ -1,1 +1,5 @@
-fn main(){ println!("hi"); }
+//! `sweep`: arguments in, exit code out.
+
+fn main() -> std::process::ExitCode {
+    sweep::cli::main()
+}

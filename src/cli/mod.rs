@@ -1,1 +1,125 @@
-//! 
+//! The command line: one file per subcommand. Everything may be used from here, and nothing uses it.
+
+mod completions;
+mod devices;
+mod doctor;
+mod exit;
+mod plan;
+pub mod progress;
+mod report;
+mod run;
+mod status;
+mod study;
+mod workspace;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, Refusal};
+
+use crate::spec::Faults;
+
+/// Plan, run and report fine-tuning sweeps from one TOML file.
+#[derive(Parser)]
+#[command(name = "sweep", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the runs of a sweep: which are new, done, failed before or stale, and how long they would take
+    Plan(plan::Arguments),
+    /// Train what is missing; the same command goes on where it stopped
+    Run(run::Arguments),
+    /// Show the sweeps in the results folder and how far they are
+    Status(status::Arguments),
+    /// Make tables, figures and a page from the records of a sweep
+    Report(report::Arguments),
+    /// Say what is there and what is missing on this machine, with the command that mends it
+    Doctor(doctor::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+/// Where things lie; each falls back to the environment, then to the sweep file's [run], then to a folder here.
+#[derive(Args, Debug, Clone, Default)]
+pub struct Places {
+    /// Directory of data sets (GLUE layout); searched before ./data
+    #[arg(long, env = "SWEEP_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Directory of model folders; searched before ./models
+    #[arg(long, env = "SWEEP_MODELS", value_name = "DIR")]
+    pub models: Option<PathBuf>,
+    /// Where records lie [default: ./results]
+    #[arg(long, env = "SWEEP_RESULTS", value_name = "DIR")]
+    pub results: Option<PathBuf>,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Plan(arguments) => plan::main(&arguments),
+        Command::Run(arguments) => run::main(&arguments),
+        Command::Status(arguments) => status::main(&arguments),
+        Command::Report(arguments) => report::main(&arguments),
+        Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => explain(&error).into(),
+    }
+}
+
+/// Prints an error where people look for it, and says whose it is.
+fn explain(error: &anyhow::Error) -> Exit {
+    let colours = std::io::stderr().is_terminal();
+    if let Some(pipe) = error.downcast_ref::<std::io::Error>()
+        && pipe.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        return Exit::Done;
+    }
+    if let Some(faults) = error.downcast_ref::<Faults>() {
+        complain(&faults.render(colours));
+        return Exit::Usage;
+    }
+    complain(&format!("error: {error:#}"));
+    if error.is::<Refusal>() { Exit::Usage } else { Exit::Broken }
+}
+
+/// A line for people on standard error.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line on standard output.
+///
+/// # Errors
+/// A closed pipe.
+pub fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+/// Seconds as a person says them: `45 s`, `3 min`, `2.5 h`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 100.0 * 60.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.1} h", seconds / 3600.0)
+    }
+}

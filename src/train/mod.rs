@@ -1,1 +1,165 @@
-//! 
+//! One run, from a job to scores: the loop on one page.
+
+mod adam;
+pub mod checkpoint;
+mod evaluate;
+pub mod fisher;
+mod loss;
+mod schedule;
+mod steps;
+mod study;
+pub mod subject;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tch::no_grad;
+
+use crate::arena::random;
+use crate::method::{self, Moment};
+use crate::model::Pass;
+use crate::plan::Run;
+use crate::record::{Epoch, Outcome};
+use crate::task::batch::{Batch, epoch_order, sample};
+use crate::task::{Loaded, Task};
+use adam::Adam;
+use checkpoint::Checkpoint;
+use schedule::Schedule;
+use steps::StepLog;
+use study::RunStudy;
+pub use subject::Subject;
+
+/// The places that a run reads and writes.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The run's own folder: steps.csv.
+    pub folder: PathBuf,
+    pub cache: PathBuf,
+    pub masks: PathBuf,
+    /// Write every n-th step to steps.csv; 0 writes none.
+    pub log_every: u32,
+    /// Names this run's checkpoint.
+    pub id: String,
+}
+
+/// Whoever listens to a run.
+pub trait Listener {
+    fn phase(&mut self, name: &'static str);
+    fn step(&mut self, step: u32, of: u32, loss: f64, examples_per_second: f64);
+    /// Asked between steps: put the run aside at a checkpoint?
+    fn pause(&mut self) -> bool;
+}
+
+/// How a run ended, but for errors.
+#[derive(Debug)]
+pub enum Ending {
+    Done(Outcome),
+    Diverged { step: u32 },
+    Paused { step: u32 },
+}
+
+/// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.
+///
+/// # Errors
+/// Settings that the method refuses; files that cannot be read or written.
+pub fn train(
+    run: &Run,
+    task: &Task,
+    subject: &mut Subject,
+    data: &Loaded,
+    places: &Places,
+    listener: &mut dyn Listener,
+) -> Result<Ending> {
+    let recipe = &run.recipe;
+    let picked = sample(data.train.len(), recipe.train_size.map(|n| n as usize), run.seed);
+    anyhow::ensure!(!picked.is_empty(), "task {}: the training set is empty", task.name);
+    let per_epoch = picked.len().div_ceil(recipe.batch_size as usize) as u32;
+    let total = (per_epoch * recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
+
+    listener.phase("prepare");
+    let mut method = method::build(&run.method)?;
+    let mut study = RunStudy::new(run, task, subject, data, &picked, places);
+    method.prepare(&mut study)?;
+    let mask = study.into_note();
+
+    listener.phase("train");
+    let schedule = Schedule::new(recipe.lr, method.warmup(recipe.warmup), total);
+    let mut adam = Adam::new(&subject.arena, recipe);
+    let mut log = StepLog::new(places, recipe.batch_size);
+    let mut epochs: Vec<Epoch> = Vec::new();
+    let mut losses = 0.0;
+    let mut done = 0;
+    if let Some(saved) = Checkpoint::read(places)? {
+        saved.restore(&mut subject.arena, &mut adam);
+        (done, losses, epochs) = (saved.step, saved.losses, saved.epochs);
+    }
+    log.start_after(done)?;
+    let mut order = Vec::new();
+    let mut order_epoch = None;
+    let mut spoken = Instant::now();
+    let (began, began_at) = (Instant::now(), done);
+
+    while done < total {
+        let (epoch, within) = (done / per_epoch, done % per_epoch);
+        if order_epoch != Some(epoch) {
+            order = epoch_order(picked.len(), run.seed, epoch, recipe.shuffle);
+            order_epoch = Some(epoch);
+        }
+        let from = within as usize * recipe.batch_size as usize;
+        let rows = &order[from..picked.len().min(from + recipe.batch_size as usize)];
+        let rows: Vec<u32> = rows.iter().map(|&i| picked[i as usize]).collect();
+        let batch = Batch::of(&data.train, &rows, subject.pad());
+
+        let step = done + 1;
+        // A stream of its own for each step, so that neither the method's draws nor a resumption shifts dropout.
+        tch::manual_seed(random::stream(run.seed, "dropout", u64::from(step)) as i64);
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
+        let loss = loss::mean(&logits, &subject.labels(&batch));
+        subject.arena.backward(&loss, false);
+        let norm = no_grad(|| subject.arena.gradient.norm()).double_value(&[]);
+        let loss = loss.double_value(&[]);
+        if !(loss.is_finite() && norm.is_finite()) {
+            return Ok(Ending::Diverged { step });
+        }
+        let rate = schedule.rate(step);
+        adam.step(&subject.arena, method.as_ref(), rate, norm, Moment { seed: run.seed, step });
+        losses += loss;
+        done = step;
+        log.write(step, loss, rate, norm, rows.len())?;
+
+        if done % per_epoch == 0 || done == total {
+            listener.phase("evaluate");
+            let steps = if done % per_epoch == 0 { per_epoch } else { done % per_epoch };
+            let scored = evaluate::dev(task, subject, data);
+            epochs.push(Epoch { epoch: epoch + 1, step: done, loss: losses / f64::from(steps), dev: scored.scores });
+            losses = 0.0;
+            if done == total {
+                log.finish()?;
+                Checkpoint::remove(places);
+                return Ok(Ending::Done(Outcome {
+                    metric: task.headline(),
+                    dev: epochs.last().map(|e| e.dev.clone()).unwrap_or_default(),
+                    epochs,
+                    collapsed: scored.collapsed,
+                    steps: total,
+                    train_examples: picked.len() as u32,
+                    dev_examples: data.dev.iter().map(|(_, tokens)| tokens.len() as u32).sum(),
+                    mask,
+                }));
+            }
+            listener.phase("train");
+        }
+        if spoken.elapsed() > Duration::from_millis(250) {
+            spoken = Instant::now();
+            let examples = f64::from((done - began_at) * recipe.batch_size);
+            listener.step(done, total, loss, examples / began.elapsed().as_secs_f64());
+        }
+        if listener.pause() {
+            log.finish()?;
+            Checkpoint::of(&subject.arena, &adam, done, losses, epochs).write(places)?;
+            return Ok(Ending::Paused { step: done });
+        }
+    }
+    anyhow::bail!("a run of no steps cannot be scored: epochs and max_steps must be at least 1")
+}

@@ -1,1 +1,30 @@
-fn main(){ println!("hi"); }
+//! The trainer process: JSON orders on standard input, JSON messages on standard output, its log on standard error.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sweep::worker;
+
+/// Trains the runs that `sweep run` orders. Not meant to be started by hand.
+#[derive(Parser)]
+#[command(name = "sweep-worker", version)]
+struct Arguments {
+    /// cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// CPU threads of this process.
+    #[arg(long, default_value_t = 1)]
+    threads: u32,
+    /// Print what this machine can train on as JSON, and end.
+    #[arg(long)]
+    probe: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    worker::cuda::load();
+    if arguments.probe {
+        return worker::probe();
+    }
+    worker::serve(&arguments.device, arguments.threads)
+}

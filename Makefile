@@ -1,0 +1,40 @@
+# Everything a fresh machine needs: cargo, a C++ compiler, Python 3 with pip, make.
+
+.PHONY: demo test setup build install lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     set up, build, train a small sweep, make its report"
+	@echo "make test     set up, build, run the whole test suite"
+	@echo "make install  put sweep on the PATH"
+	@echo "make setup    only fetch libtorch, the model and the data"
+	@echo "make lint     rustfmt and clippy, as CI runs them"
+
+demo: build
+	target/release/sweep run sweeps/quickstart.toml
+	target/release/sweep report sweeps/quickstart.toml
+
+test: setup
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --release; \
+	else \
+	  cargo test --release --all-targets; \
+	fi
+
+setup:
+	@scripts/fetch-libtorch.sh
+	@scripts/fetch-demo.sh
+
+# One profile for programs and tests: polars and torch-sys compile once.
+build: setup
+	@cargo build --release --bins
+
+install: setup
+	cargo install --path . --locked --force
+
+lint: setup
+	cargo fmt --all -- --check
+	cargo clippy --release --all-targets -- -D warnings
+
+clean:
+	rm -rf target .libtorch models data results/cache

@@ -1,0 +1,142 @@
+//! `sweep doctor`: what is there, what is missing, and the command that mends it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::workspace::results_root;
+use super::{Exit, Places, devices, print};
+use crate::model;
+use crate::task;
+
+/// Free space under which a sweep may not get far.
+const LITTLE_DISK_GIB: f64 = 2.0;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    places: Places,
+}
+
+struct Finding {
+    good: bool,
+    what: String,
+    /// The command that mends it.
+    mend: Option<&'static str>,
+}
+
+fn good(what: String) -> Finding {
+    Finding { good: true, what, mend: None }
+}
+
+fn bad(what: String, mend: &'static str) -> Finding {
+    Finding { good: false, what, mend: Some(mend) }
+}
+
+pub fn main(arguments: &Arguments) -> Result<Exit> {
+    let mut findings = libtorch();
+    findings.push(memory());
+    findings.extend(models(&arguments.places));
+    findings.extend(data(&arguments.places));
+    findings.push(disk(&results_root(&arguments.places, None)));
+    let missing = findings.iter().filter(|f| !f.good).count();
+    for finding in findings {
+        print(&format!("{}  {}", if finding.good { "ok     " } else { "missing" }, finding.what))?;
+        if let Some(mend) = finding.mend {
+            print(&format!("         mend it: {mend}"))?;
+        }
+    }
+    print(&match missing {
+        0 => "everything is there: `sweep run sweeps/quickstart.toml`".to_owned(),
+        n => format!("{n} missing"),
+    })?;
+    Ok(if missing == 0 { Exit::Done } else { Exit::Usage })
+}
+
+fn libtorch() -> Vec<Finding> {
+    let probed = devices::worker_program().and_then(|worker| devices::probe(&worker));
+    match probed {
+        Ok(probe) => {
+            let mut findings = vec![good(format!("libtorch {}", probe.libtorch))];
+            findings.extend(probe.devices.iter().map(|(name, hardware)| good(format!("device {name}: {hardware}"))));
+            let driver = Path::new("/proc/driver/nvidia/version").exists();
+            if driver && !probe.devices.iter().any(|(name, _)| name.starts_with("cuda")) {
+                let what = "an NVIDIA driver is here, but libtorch has no CUDA".to_owned();
+                findings.push(bad(what, "SWEEP_LIBTORCH=full make setup, or LD_LIBRARY_PATH at the lib folder of a torch 2.11.0 with CUDA"));
+            }
+            findings
+        }
+        Err(error) => vec![bad(format!("libtorch: {error:#}"), "make setup build")],
+    }
+}
+
+fn memory() -> Finding {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = |key: &str| -> f64 {
+        let line = info.lines().find_map(|l| l.strip_prefix(key));
+        line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
+    };
+    let (free, total) = (kib("MemAvailable:") / (1 << 20) as f64, kib("MemTotal:") / (1 << 20) as f64);
+    let what = format!("memory: {free:.1} of {total:.1} GiB free");
+    if free < 2.0 { bad(what, "end other programs, or lower slots_per_device in [run]") } else { good(what) }
+}
+
+fn models(places: &Places) -> Vec<Finding> {
+    let roots: Vec<PathBuf> = places.models.iter().cloned().chain([PathBuf::from("models")]).collect();
+    let mut findings = Vec::new();
+    for root in &roots {
+        let Ok(entries) = std::fs::read_dir(root) else { continue };
+        let mut folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("config.json").is_file()).collect();
+        folders.sort();
+        for folder in folders {
+            findings.push(match model::check(&folder) {
+                Ok(config) => good(format!("model {}: {}, {} layers", folder.display(), config.model_type, config.num_hidden_layers)),
+                Err(error) => bad(format!("model {error:#}"), "fetch the model again, or remove its folder"),
+            });
+        }
+    }
+    if findings.is_empty() {
+        let places: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
+        findings.push(bad(format!("no model under {}", places.join(", ")), "make setup"));
+    }
+    findings
+}
+
+fn data(places: &Places) -> Vec<Finding> {
+    let roots: Vec<PathBuf> = places.data.iter().cloned().chain([PathBuf::from("data")]).collect();
+    let (there, absent): (Vec<&str>, Vec<&str>) = task::names().into_iter().partition(|name| task::resolve(name, &roots).is_ok());
+    let looked: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
+    let mut findings = Vec::new();
+    if there.is_empty() {
+        findings.push(bad(format!("no data under {}", looked.join(", ")), "make setup"));
+    } else {
+        findings.push(good(format!("data for {}", there.join(", "))));
+    }
+    if !absent.is_empty() {
+        // Not everybody needs every data set, so this is no fault.
+        findings.push(good(format!("(no data for {}; lay the files in the GLUE layout under --data or SWEEP_DATA)", absent.join(", "))));
+    }
+    findings
+}
+
+fn disk(results: &Path) -> Finding {
+    let place = results.ancestors().find(|p| p.is_dir()).unwrap_or(Path::new("."));
+    match free_gib(place) {
+        Some(free) if free < LITTLE_DISK_GIB => {
+            bad(format!("disk: {free:.1} GiB free for results"), "free some space, or point --results at another disk")
+        }
+        Some(free) => good(format!("disk: {free:.1} GiB free for results")),
+        None => good("disk: free space unknown".to_owned()),
+    }
+}
+
+fn free_gib(place: &Path) -> Option<f64> {
+    use std::os::unix::ffi::OsStrExt;
+    let place = std::ffi::CString::new(place.as_os_str().as_bytes()).ok()?;
+    // SAFETY: statvfs writes the struct it is given; a C string that outlives the call names the path.
+    let stat = unsafe {
+        let mut stat = std::mem::zeroed::<libc::statvfs>();
+        (libc::statvfs(place.as_ptr(), &mut stat) == 0).then_some(stat)?
+    };
+    Some(stat.f_bavail as f64 * stat.f_frsize as f64 / (1u64 << 30) as f64)
+}

@@ -1,0 +1,235 @@
+//! `sweep plan FILE`: what would run, and why.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::workspace::Workspace;
+use super::{Exit, Places, Refusal, duration, print};
+use crate::plan::{Run, RunId, point};
+use crate::record::{Failure, Record};
+use crate::spec::Filter;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The sweep file
+    file: PathBuf,
+    #[command(flatten)]
+    places: Places,
+    /// Only the runs that meet the conditions: "task=rte and seed<=2"
+    #[arg(long, value_name = "CONDITIONS")]
+    only: Option<String>,
+    /// List every run with its reason
+    #[arg(long)]
+    list: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a run would be trained or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// No record of it exists.
+    New,
+    /// Its record holds a score.
+    Done,
+    /// Its record says that it failed; `sweep run` tries it again, unless it diverged.
+    FailedBefore,
+    /// A record of the same settings exists, made of other data, another model or older numerics.
+    Stale,
+}
+
+impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::New => "new",
+            Reason::Done => "done",
+            Reason::FailedBefore => "failed before",
+            Reason::Stale => "stale",
+        }
+    }
+}
+
+/// A run of the plan, judged against the records.
+pub struct Judged<'a> {
+    pub id: &'a RunId,
+    pub run: &'a Run,
+    pub reason: Reason,
+    pub failure: Option<&'a Failure>,
+    /// Seconds, from records of the same task, model and device; `None` where there is none.
+    pub estimate: Option<f64>,
+}
+
+impl Judged<'_> {
+    /// Whether `sweep run` trains it. A run that diverged would diverge again.
+    pub fn is_to_do(&self) -> bool {
+        self.reason != Reason::Done && !matches!(self.failure, Some(Failure::Diverged { .. }))
+    }
+}
+
+/// Judges the runs of a workspace, in order.
+pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<'a>> {
+    let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
+    let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
+    let speeds = Speeds::of(records);
+    let judge = |(id, run): &'a (RunId, Run)| {
+        let record = by_id.get(id).copied();
+        let reason = match record {
+            Some(record) if record.outcome().is_some() => Reason::Done,
+            Some(_) => Reason::FailedBefore,
+            None if !settings.is_empty() && settings.contains(&run.settings_key()) => Reason::Stale,
+            None => Reason::New,
+        };
+        Judged { id, run, reason, failure: record.and_then(Record::failure), estimate: speeds.estimate(run) }
+    };
+    workspace.runs.iter().map(judge).collect()
+}
+
+/// Mean duration of earlier runs by what mostly decides it.
+struct Speeds(HashMap<(String, String, Option<u32>, u32), (f64, u32)>);
+
+impl Speeds {
+    fn of(records: &[Record]) -> Speeds {
+        let mut speeds: HashMap<_, (f64, u32)> = HashMap::new();
+        for record in records.iter().filter(|r| r.outcome().is_some()) {
+            let (sum, n) = speeds.entry(Speeds::key(&record.run)).or_default();
+            *sum += record.made.total_seconds();
+            *n += 1;
+        }
+        Speeds(speeds)
+    }
+
+    fn key(run: &Run) -> (String, String, Option<u32>, u32) {
+        (run.task.name.clone(), run.model.name.clone(), run.recipe.train_size, run.recipe.epochs)
+    }
+
+    fn estimate(&self, run: &Run) -> Option<f64> {
+        self.0.get(&Speeds::key(run)).map(|(sum, n)| sum / f64::from(*n))
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a RunId,
+    reason: Reason,
+    failure: Option<String>,
+    estimate_seconds: Option<f64>,
+    run: &'a Run,
+}
+
+pub fn main(arguments: &Arguments) -> Result<Exit> {
+    let workspace = Workspace::open(&arguments.file, &arguments.places)?;
+    let records = workspace.store.read_all()?;
+    let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
+    if arguments.json {
+        let lines: Vec<Line> = judged
+            .iter()
+            .map(|j| Line {
+                id: j.id,
+                reason: j.reason,
+                failure: j.failure.map(Failure::sentence),
+                estimate_seconds: j.estimate,
+                run: j.run,
+            })
+            .collect();
+        print(&serde_json::to_string_pretty(&lines)?)?;
+        return Ok(Exit::Done);
+    }
+    if let Some(question) = &workspace.sweep.question {
+        print(question)?;
+    }
+    if arguments.list {
+        for j in &judged {
+            let why = j.failure.map_or_else(|| j.reason.word().to_owned(), |f| format!("{}: {}", j.reason.word(), f.cause()));
+            print(&format!("{:.10}  {:<24}  {}", j.id, why, j.run.label()))?;
+        }
+    } else {
+        print(&groups(&judged).to_string())?;
+    }
+    print(&total(&judged))?;
+    Ok(Exit::Done)
+}
+
+/// Keeps the runs that meet `--only`.
+pub fn select<'a>(judged: Vec<Judged<'a>>, only: Option<&str>) -> Result<Vec<Judged<'a>>> {
+    let Some(text) = only else { return Ok(judged) };
+    let mut names: BTreeSet<String> = ["task", "model", "mode", "seed"].map(str::to_owned).into();
+    names.extend(crate::spec::recipe::RECIPE.iter().map(|n| n.name.to_owned()));
+    names.extend(crate::method::METHODS.iter().flat_map(|m| m.numbers).map(|n| n.name.to_owned()));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let filter = Filter::parse(text, &names).map_err(|e| Refusal(e.to_string()))?;
+    let kept: Vec<Judged> = judged.into_iter().filter(|j| filter.takes(&point(j.run))).collect();
+    if kept.is_empty() {
+        return Err(Refusal(format!("--only \"{text}\" takes no run of this sweep")).into());
+    }
+    Ok(kept)
+}
+
+fn groups(judged: &[Judged]) -> Table {
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<&Judged>> = BTreeMap::new();
+    for j in judged {
+        groups.entry((&j.run.task.name, &j.run.model.name, &j.run.mode)).or_default().push(j);
+    }
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(["task", "model", "mode", "p", "runs", "new", "done", "failed before", "stale", "to do takes"]);
+    for ((task, model, mode), group) in groups {
+        let mut rates: Vec<String> = Vec::new();
+        for p in group.iter().filter_map(|j| j.run.p()).map(|p| p.to_string()) {
+            if !rates.contains(&p) {
+                rates.push(p);
+            }
+        }
+        let count = |reason: Reason| match group.iter().filter(|j| j.reason == reason).count() {
+            0 => String::new(),
+            n => n.to_string(),
+        };
+        table.add_row([
+            task.to_owned(),
+            model.to_owned(),
+            mode.to_owned(),
+            rates.join(" "),
+            group.len().to_string(),
+            count(Reason::New),
+            count(Reason::Done),
+            count(Reason::FailedBefore),
+            count(Reason::Stale),
+            took(group.iter().copied()),
+        ]);
+    }
+    for column in 4..9 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The estimate for what is to do: `3 min`, or that it is unknown for some or all.
+fn took<'a>(judged: impl Iterator<Item = &'a Judged<'a>>) -> String {
+    let to_do: Vec<&Judged> = judged.filter(|j| j.is_to_do()).collect();
+    let known: Vec<f64> = to_do.iter().filter_map(|j| j.estimate).collect();
+    match (to_do.len(), known.len()) {
+        (0, _) => "nothing to do".to_owned(),
+        (_, 0) => "unknown".to_owned(),
+        (n, k) if n == k => duration(known.iter().sum()),
+        (n, k) => format!("{} + {} unknown", duration(known.iter().sum()), n - k),
+    }
+}
+
+fn total(judged: &[Judged]) -> String {
+    let count = |reason: Reason| judged.iter().filter(|j| j.reason == reason).count();
+    format!(
+        "{} runs: {} new, {} done, {} failed before, {} stale; one after another: {}",
+        judged.len(),
+        count(Reason::New),
+        count(Reason::Done),
+        count(Reason::FailedBefore),
+        count(Reason::Stale),
+        took(judged.iter())
+    )
+}

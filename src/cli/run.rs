@@ -1,0 +1,147 @@
+//! `sweep run FILE`: train what is missing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::plan::{Judged, judge, select};
+use super::workspace::Workspace;
+use super::{Exit, Places, Refusal, complain, devices, print, progress, study};
+use crate::plan::RunId;
+use crate::record::End;
+use crate::record::lock::{Lock, LockError};
+use crate::record::store::Manifest;
+use crate::schedule::local::{self, Interrupts, Observer, Options};
+use crate::schedule::state::Note;
+use crate::worker::protocol::Job;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The sweep file
+    file: PathBuf,
+    #[command(flatten)]
+    places: Places,
+    /// auto, cpu, cuda:0, or several with commas [default: the sweep file's, else auto]
+    #[arg(long, value_name = "LIST")]
+    devices: Option<String>,
+    /// Worker processes on each device [default: the sweep file's, else auto]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    slots_per_device: Option<u32>,
+    /// Only the runs that meet the conditions: "task=rte and seed<=2"
+    #[arg(long, value_name = "CONDITIONS")]
+    only: Option<String>,
+    /// Train at most so many runs
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Say what would be trained, and where; start nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn main(arguments: &Arguments) -> Result<Exit> {
+    let workspace = Workspace::open(&arguments.file, &arguments.places)?;
+    workspace.check_data()?;
+    let worker = devices::worker_program()?;
+    let slots = devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
+    let records = workspace.store.read_all()?;
+    let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
+    let mut to_do: Vec<&Judged> = Vec::new();
+    for j in judged.iter().filter(|j| j.is_to_do()) {
+        // Two modes of one sweep may be one run under two names.
+        if !to_do.iter().any(|other| other.id == j.id) {
+            to_do.push(j);
+        }
+    }
+    to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
+    let diverged = judged.iter().filter(|j| j.failure.is_some() && !j.is_to_do()).count();
+    if arguments.dry_run {
+        for j in &to_do {
+            print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
+        }
+        let slots: Vec<String> = slots.iter().map(|s| format!("{} ({} threads)", s.device, s.threads)).collect();
+        print(&format!("{} runs would be trained on {}; nothing was started", to_do.len(), slots.join(", ")))?;
+        return Ok(Exit::Done);
+    }
+
+    let name = &workspace.sweep.name;
+    let store = &workspace.store;
+    let lock = Lock::take(store.root(), name).map_err(|error| match error {
+        LockError::Io(error) => error,
+        held => Refusal(held.to_string()).into(),
+    })?;
+    store.write_manifest(&Manifest {
+        format: crate::record::FORMAT,
+        name: name.clone(),
+        question: workspace.sweep.question.clone(),
+        runs: workspace.runs.clone(),
+    })?;
+    let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
+    let options = Options {
+        worker,
+        slots,
+        commit: env!("SWEEP_COMMIT").to_owned(),
+        interrupts: Interrupts::from_signals()?,
+    };
+    let mut screen = Screen { progress: progress::Progress::new(&jobs), failures: Vec::new() };
+    let summary = local::run(jobs, store, name, &options, &mut screen);
+    screen.progress.finish();
+    // Also after an error: what is done is done, and the frames show it.
+    let kept = study::write_frames(store, name);
+    let summary = summary?;
+    kept?;
+    drop(lock);
+
+    for (id, sentence) in &screen.failures {
+        complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
+    }
+    let earlier = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;
+    let mut line = format!("{} done now, {earlier} done before, {} failed, {} left", summary.done, summary.failed + diverged, summary.left);
+    if summary.interrupted {
+        line += &format!("; stopped on request, `sweep run {}` goes on", arguments.file.display());
+    }
+    print(&line)?;
+    print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
+    Ok(match () {
+        () if summary.interrupted => Exit::Interrupted,
+        () if summary.failed + diverged > 0 => Exit::SomeFailed,
+        () => Exit::Done,
+    })
+}
+
+fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
+    let (run, store) = (judged.run, &workspace.store);
+    let absolute = |path: &Path| std::path::absolute(path);
+    let missing = |what: &str, name: &str| Refusal(format!("{what} {name} was not resolved"));
+    Ok(Job {
+        id: judged.id.clone(),
+        run: run.clone(),
+        task: workspace.tasks.get(&run.task.name).cloned().ok_or_else(|| missing("task", &run.task.name))?,
+        model: absolute(workspace.models.get(&run.model.name).ok_or_else(|| missing("model", &run.model.name))?)?,
+        folder: absolute(&store.run_folder(judged.id))?,
+        cache: absolute(&store.cache())?,
+        masks: absolute(&store.masks())?,
+        log_every: workspace.sweep.log_every,
+        attempt: 1,
+    })
+}
+
+/// The progress display, and the failures for the end.
+struct Screen {
+    progress: progress::Progress,
+    failures: Vec<(RunId, String)>,
+}
+
+impl Observer for Screen {
+    fn note(&mut self, note: &Note) {
+        if let Note::Ended { id, end, .. } = note
+            && let End::Failed(failure) = end.as_ref()
+        {
+            self.failures.push((id.clone(), failure.sentence()));
+        }
+        self.progress.note(note);
+    }
+
+    fn beat(&mut self) {
+        self.progress.beat();
+    }
+}

@@ -1,0 +1,27 @@
+//! Full fine-tuning: every hook at its default.
+
+use serde::Deserialize;
+
+use super::{Info, Method};
+
+pub const INFO: Info = Info {
+    name: "vanilla",
+    summary: "full fine-tuning with AdamW",
+    equation: "θ ← θ − ηΔ,  Δ = Adam's direction for g = ∂L/∂θ",
+    paper: "Devlin et al., BERT, NAACL 2019; Loshchilov and Hutter, Decoupled Weight Decay, ICLR 2019",
+    numbers: &[],
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbers {}
+
+pub struct Vanilla;
+
+impl Vanilla {
+    pub fn new(_: Numbers) -> Vanilla {
+        Vanilla
+    }
+}
+
+impl Method for Vanilla {}

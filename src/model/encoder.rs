@@ -1,0 +1,257 @@
+//! A BERT-shaped encoder with a sequence-classification head, its parameters leaves of an arena.
+//!
+//! Equal to `BertForSequenceClassification` of transformers (eager attention), parameter by parameter.
+
+use tch::{Kind, Tensor};
+
+use super::config::Config;
+use crate::arena::{Arena, Layout, Role, Shape};
+
+/// The parameters of an encoder with a head of `labels` outputs, in the checkpoint's names and order.
+pub fn shapes(config: &Config, labels: i64) -> Vec<Shape> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut shapes = Vec::new();
+    let mut add = |name: String, shape: &[i64], role: Role| {
+        let decays = !name.ends_with("bias") && !name.contains("LayerNorm");
+        shapes.push(Shape { name, shape: shape.to_vec(), role, decays });
+    };
+    let embeddings = [
+        ("word_embeddings", config.vocab_size),
+        ("position_embeddings", config.max_position_embeddings),
+        ("token_type_embeddings", config.type_vocab_size),
+    ];
+    for (table, rows) in embeddings {
+        add(format!("embeddings.{table}.weight"), &[rows, hidden], Role::Embeddings);
+    }
+    add("embeddings.LayerNorm.weight".into(), &[hidden], Role::Embeddings);
+    add("embeddings.LayerNorm.bias".into(), &[hidden], Role::Embeddings);
+    for layer in 0..config.num_hidden_layers {
+        let mut linear = |part: &str, out: i64, input: i64| {
+            add(format!("encoder.layer.{layer}.{part}.weight"), &[out, input], Role::Encoder);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &[out], Role::Encoder);
+        };
+        for part in ["query", "key", "value"] {
+            linear(&format!("attention.self.{part}"), hidden, hidden);
+        }
+        linear("attention.output.dense", hidden, hidden);
+        linear("intermediate.dense", inner, hidden);
+        linear("output.dense", hidden, inner);
+        for part in ["attention.output", "output"] {
+            add(format!("encoder.layer.{layer}.{part}.LayerNorm.weight"), &[hidden], Role::Encoder);
+            add(format!("encoder.layer.{layer}.{part}.LayerNorm.bias"), &[hidden], Role::Encoder);
+        }
+    }
+    add("pooler.dense.weight".into(), &[hidden, hidden], Role::Pooler);
+    add("pooler.dense.bias".into(), &[hidden], Role::Pooler);
+    add("classifier.weight".into(), &[labels, hidden], Role::Head);
+    add("classifier.bias".into(), &[labels], Role::Head);
+    shapes
+}
+
+/// A batch as the encoder reads it.
+pub struct Input {
+    /// Token ids, `[B, T]`, int64.
+    pub ids: Tensor,
+    /// Token types, `[B, T]`, int64.
+    pub types: Tensor,
+    /// Added to attention scores: 0 at tokens, the most negative number at padding, `[B, 1, 1, T]`, fp32.
+    pub bias: Tensor,
+}
+
+/// Where a parameter of the encoder met its input: what the per-example gradients are made from.
+pub struct Site {
+    pub kind: SiteKind,
+    /// Segments of weight and bias.
+    pub weight: usize,
+    pub bias: usize,
+    /// What went in, `[B, T, in]`.
+    pub input: Tensor,
+    /// What came out, `[B, T, out]`, still in the graph.
+    pub output: Tensor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteKind {
+    Linear,
+    LayerNorm,
+}
+
+/// One forward pass: whether dropout is on, and the sites met if somebody wants them.
+pub struct Pass {
+    pub train: bool,
+    pub sites: Option<Vec<Site>>,
+}
+
+impl Pass {
+    pub fn train() -> Pass {
+        Pass { train: true, sites: None }
+    }
+
+    pub fn evaluate() -> Pass {
+        Pass { train: false, sites: None }
+    }
+
+    pub fn record_sites() -> Pass {
+        Pass { train: false, sites: Some(Vec::new()) }
+    }
+}
+
+struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+    segments: (usize, usize),
+}
+
+impl Linear {
+    fn forward(&self, x: &Tensor, pass: &mut Pass) -> Tensor {
+        let y = x.linear(&self.weight, Some(&self.bias));
+        note(pass, SiteKind::Linear, self.segments, x, &y);
+        y
+    }
+}
+
+struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    segments: (usize, usize),
+    eps: f64,
+}
+
+impl LayerNorm {
+    fn forward(&self, x: &Tensor, pass: &mut Pass) -> Tensor {
+        let y = x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false);
+        note(pass, SiteKind::LayerNorm, self.segments, x, &y);
+        y
+    }
+}
+
+fn note(pass: &mut Pass, kind: SiteKind, (weight, bias): (usize, usize), x: &Tensor, y: &Tensor) {
+    if let Some(sites) = &mut pass.sites {
+        sites.push(Site { kind, weight, bias, input: x.shallow_clone(), output: y.shallow_clone() });
+    }
+}
+
+struct Layer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention: Linear,
+    attention_norm: LayerNorm,
+    inner: Linear,
+    outer: Linear,
+    outer_norm: LayerNorm,
+}
+
+pub struct Encoder {
+    pub config: Config,
+    words: Tensor,
+    positions: Tensor,
+    types: Tensor,
+    embeddings_norm: LayerNorm,
+    layers: Vec<Layer>,
+    pooler: Linear,
+    head: Linear,
+}
+
+impl Encoder {
+    /// Builds the layers over an arena laid out by `shapes(config, …)`.
+    pub fn over(arena: &Arena, config: Config) -> Encoder {
+        let layout: &Layout = &arena.layout;
+        let index = |name: &str| layout.index(name).unwrap_or_else(|| unreachable!("{name} is in the layout"));
+        let leaf = |name: &str| arena.leaf(index(name));
+        let pair = |name: &str| (index(&format!("{name}.weight")), index(&format!("{name}.bias")));
+        let linear = |name: &str| {
+            let segments = pair(name);
+            Linear { weight: arena.leaf(segments.0), bias: arena.leaf(segments.1), segments }
+        };
+        let norm = |name: &str| {
+            let segments = pair(name);
+            let eps = config.layer_norm_eps;
+            LayerNorm { weight: arena.leaf(segments.0), bias: arena.leaf(segments.1), segments, eps }
+        };
+        let layers = (0..config.num_hidden_layers)
+            .map(|layer| {
+                let part = |name: &str| format!("encoder.layer.{layer}.{name}");
+                Layer {
+                    query: linear(&part("attention.self.query")),
+                    key: linear(&part("attention.self.key")),
+                    value: linear(&part("attention.self.value")),
+                    attention: linear(&part("attention.output.dense")),
+                    attention_norm: norm(&part("attention.output.LayerNorm")),
+                    inner: linear(&part("intermediate.dense")),
+                    outer: linear(&part("output.dense")),
+                    outer_norm: norm(&part("output.LayerNorm")),
+                }
+            })
+            .collect();
+        Encoder {
+            words: leaf("embeddings.word_embeddings.weight"),
+            positions: leaf("embeddings.position_embeddings.weight"),
+            types: leaf("embeddings.token_type_embeddings.weight"),
+            embeddings_norm: norm("embeddings.LayerNorm"),
+            layers,
+            pooler: linear("pooler.dense"),
+            head: linear("classifier"),
+            config,
+        }
+    }
+
+    /// Logits, `[B, labels]`.
+    pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
+        let hidden_dropout = self.config.hidden_dropout_prob;
+        let width = input.ids.size()[1];
+        let positions = self.positions.narrow(0, 0, width); // [T, H]
+        let embedded = self.words.embedding_of(&input.ids) + self.types.embedding_of(&input.types) + positions; // [B, T, H]
+        let mut x = dropout(self.embeddings_norm.forward(&embedded, pass), hidden_dropout, pass);
+        for layer in &self.layers {
+            let context = self.attend(layer, &x, &input.bias, pass);
+            let attended = dropout(layer.attention.forward(&context, pass), hidden_dropout, pass);
+            x = layer.attention_norm.forward(&(attended + x), pass);
+            let inner = self.activate(layer.inner.forward(&x, pass)); // [B, T, inner]
+            let outer = dropout(layer.outer.forward(&inner, pass), hidden_dropout, pass);
+            x = layer.outer_norm.forward(&(outer + x), pass);
+        }
+        let first = x.select(1, 0); // [B, T, H] → [B, H]
+        let pooled = self.pooler.forward(&first, pass).tanh();
+        let rate = self.config.classifier_dropout.unwrap_or(hidden_dropout);
+        self.head.forward(&dropout(pooled, rate, pass), pass)
+    }
+
+    /// Multi-head self-attention before its output projection, `[B, T, H]`.
+    fn attend(&self, layer: &Layer, x: &Tensor, bias: &Tensor, pass: &mut Pass) -> Tensor {
+        let (batch, width, hidden) = x.size3().expect("[B, T, H]");
+        let heads = self.config.num_attention_heads;
+        let size = hidden / heads;
+        // [B, T, H] → [B, heads, T, size]
+        let split = |y: Tensor| y.view([batch, width, heads, size]).transpose(1, 2);
+        let query = split(layer.query.forward(x, pass));
+        let key = split(layer.key.forward(x, pass));
+        let value = split(layer.value.forward(x, pass));
+        let scores = query.matmul(&key.transpose(2, 3)) * (size as f64).powf(-0.5) + bias; // [B, heads, T, T]
+        let weights = dropout(scores.softmax(-1, Kind::Float), self.config.attention_probs_dropout_prob, pass);
+        weights.matmul(&value).transpose(1, 2).contiguous().view([batch, width, hidden])
+    }
+
+    fn activate(&self, x: Tensor) -> Tensor {
+        match self.config.hidden_act.as_str() {
+            "relu" => x.relu(),
+            "gelu" => x.gelu("none"),
+            _ => x.gelu("tanh"),
+        }
+    }
+}
+
+fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Tensor {
+    if pass.train && rate > 0.0 { x.dropout(rate, true) } else { x }
+}
+
+trait Lookup {
+    fn embedding_of(&self, ids: &Tensor) -> Tensor;
+}
+
+impl Lookup for Tensor {
+    /// Rows of a table `[V, H]` at `ids` `[B, T]`: `[B, T, H]`.
+    fn embedding_of(&self, ids: &Tensor) -> Tensor {
+        Tensor::embedding(self, ids, -1, false, false)
+    }
+}

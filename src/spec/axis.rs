@@ -1,0 +1,218 @@
+//! Axes: a list, a range or one value under a name.
+
+use std::ops::Range;
+
+use toml::de::DeValue;
+
+use super::fault::{Fault, suggestion};
+use super::number::{Domain, Number, Standard, Value};
+use super::recipe::SEED;
+use super::table::{Collector, Entry, Table, checked, kind, value};
+
+/// An axis of the grid, at least one value long, without duplicates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    pub name: String,
+    /// Its key in the file.
+    pub span: Range<usize>,
+    pub values: Vec<Value>,
+    /// The places of the values; those of a range all lie at the range.
+    pub spans: Vec<Range<usize>>,
+}
+
+/// A range longer than this is a slip of the pen.
+const LONGEST: usize = 100_000;
+
+/// All axes of a table but the keys in `skip`.
+pub fn read(table: &Table, numbers: &[&Number], faults: &Collector, skip: &[&str]) -> Vec<Axis> {
+    let names = ["task", "model", "mode", "seed"];
+    let mut axes = Vec::new();
+    for (name, span, entry) in table.all() {
+        if skip.contains(&name.as_str()) {
+            continue;
+        }
+        let number = match name.as_str() {
+            "task" | "model" | "mode" => None,
+            "seed" => Some(&SEED),
+            _ => match numbers.iter().find(|n| n.name == name) {
+                Some(number) => Some(*number),
+                None => {
+                    let known: Vec<&str> = names.into_iter().chain(skip.iter().copied()).chain(numbers.iter().map(|n| n.name)).collect();
+                    let title = format!("unknown key \"{name}\" in {}", table.name);
+                    faults.add(Fault::new(span, title, "no such axis").help(suggestion(&name, known)));
+                    continue;
+                }
+            },
+        };
+        axes.extend(read_axis(name, span, entry, number, faults));
+    }
+    axes
+}
+
+/// The axes of a mode's own table.
+pub fn read_own(table: &Table, numbers: &[&Number], faults: &Collector) -> Vec<Axis> {
+    let read = |number: &&Number| {
+        let entry = table.get(number.name)?;
+        read_axis(number.name.to_owned(), entry.span(), entry, Some(number), faults)
+    };
+    numbers.iter().filter_map(read).collect()
+}
+
+fn read_axis(name: String, span: Range<usize>, entry: &Entry, number: Option<&Number>, faults: &Collector) -> Option<Axis> {
+    let (values, spans): (Vec<Value>, Vec<Range<usize>>) = match entry.get_ref() {
+        DeValue::Array(items) => {
+            let read = |item: &Entry| Some((one(&name, item, number, faults)?, item.span()));
+            let found: Vec<_> = items.iter().map(read).collect();
+            if found.is_empty() {
+                let fault = Fault::new(entry.span(), format!("the axis {name} is empty"), "no values");
+                faults.add(fault.help("give at least one value, or remove the axis"));
+            }
+            if found.iter().any(Option::is_none) {
+                return None;
+            }
+            found.into_iter().flatten().unzip()
+        }
+        DeValue::Table(_) => {
+            let values = range(&name, entry, number, faults)?;
+            let spans = vec![entry.span(); values.len()];
+            (values, spans)
+        }
+        _ => (vec![one(&name, entry, number, faults)?], vec![entry.span()]),
+    };
+    for (i, value) in values.iter().enumerate() {
+        if values[..i].contains(value) {
+            let fault = Fault::new(spans[i].clone(), format!("{name} has {value} twice"), "again here");
+            faults.add(fault.help("each value of an axis stands once"));
+        }
+    }
+    (!values.is_empty()).then_some(Axis { name, span, values, spans })
+}
+
+fn one(name: &str, item: &Entry, number: Option<&Number>, faults: &Collector) -> Option<Value> {
+    match number {
+        Some(number) => checked(number, item, faults),
+        None => match value(item.get_ref()) {
+            Some(Value::Word(word)) => Some(Value::Word(word)),
+            _ => {
+                let title = format!("{name} must be a name or a list of names");
+                faults.add(Fault::new(item.span(), title, format!("this is {}", kind(item.get_ref()))));
+                None
+            }
+        },
+    }
+}
+
+/// `{ from = 1, to = 10, step = 1 }`, both ends included.
+fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector) -> Option<Vec<Value>> {
+    let DeValue::Table(inner) = entry.get_ref() else { return None };
+    let table = Table::new(format!("the range of {name}"), inner, faults);
+    let mut bound = |key: &str| match (table.get(key), number) {
+        (Some(bound), Some(_)) => match value(bound.get_ref()) {
+            Some(found @ (Value::Real(_) | Value::Whole(_))) => Some(found),
+            _ => {
+                let title = format!("{key} in the range of {name} must be a number");
+                faults.add(Fault::new(bound.span(), title, format!("this is {}", kind(bound.get_ref()))));
+                None
+            }
+        },
+        _ => None,
+    };
+    let (from, to, step) = (bound("from"), bound("to"), bound("step"));
+    let stepped = table.get("step").is_some();
+    table.finish();
+    let Some(number) = number else {
+        faults.add(Fault::new(entry.span(), format!("{name} must be a list of names"), "a range").help("ranges are for numbers"));
+        return None;
+    };
+    let (Some(from), Some(to)) = (from, to) else {
+        let help = format!("write {name} = {{ from = 1, to = 10 }}, with step = … for steps other than 1");
+        faults.add(Fault::new(entry.span(), format!("the range of {name} needs from and to"), "a number is missing").help(help));
+        return None;
+    };
+    if stepped && step.is_none() {
+        return None;
+    }
+    let step = step.unwrap_or(Value::Whole(1));
+    let (a, b, s) = (from.real()?, to.real()?, step.real()?);
+    if s <= 0.0 || b < a {
+        let label = if s <= 0.0 { "step must be above 0".to_owned() } else { format!("from {from} down to {to}") };
+        let help = "a range goes upwards, both ends included";
+        faults.add(Fault::new(entry.span(), format!("the range of {name} is reversed"), label).help(help));
+        return None;
+    }
+    // Half a rounding error more, so that 0.1 to 0.9 by 0.2 ends at 0.9.
+    let count = ((b - a) / s + 1e-9).floor() as usize + 1;
+    if count > LONGEST {
+        faults.add(Fault::new(entry.span(), format!("the range of {name} has {count} values"), format!("at most {LONGEST}")));
+        return None;
+    }
+    let whole = [&from, &to, &step].iter().all(|v| matches!(v, Value::Whole(_)));
+    let values = (0..count).map(|i| {
+        let x = a + i as f64 * s;
+        let x = if whole { Value::Whole(x as i64) } else { Value::Real((x * 1e12).round() / 1e12) };
+        let accepted = number.domain.accept(&x);
+        if accepted.is_none() {
+            let title = format!("{name} must be {}", number.domain);
+            faults.add(Fault::new(entry.span(), title, format!("the range reaches {x}")));
+        }
+        accepted
+    });
+    values.collect()
+}
+
+/// `zip = [["task", "epochs"]]`: axes of one length that advance together.
+pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<String>> {
+    let wrong = |span: Range<usize>, label: String| {
+        let help = "write zip = [[\"task\", \"epochs\"]]: lists of axis names of [grid], each axis in one list at most";
+        faults.add(Fault::new(span, "zip must be a list of lists of axis names", label).help(help));
+    };
+    let DeValue::Array(groups) = entry.get_ref() else {
+        wrong(entry.span(), format!("this is {}", kind(entry.get_ref())));
+        return Vec::new();
+    };
+    let mut zips: Vec<Vec<String>> = Vec::new();
+    for group in groups.iter() {
+        let DeValue::Array(items) = group.get_ref() else {
+            wrong(group.span(), format!("this is {}", kind(group.get_ref())));
+            continue;
+        };
+        let mut names: Vec<String> = Vec::new();
+        for item in items.iter() {
+            match item.get_ref() {
+                DeValue::String(name) if !grid.iter().any(|axis| axis.name == *name.as_ref()) => {
+                    let help = suggestion(name, grid.iter().map(|a| a.name.as_str()));
+                    faults.add(Fault::new(item.span(), format!("zip names no axis \"{name}\""), "not in [grid]").help(help));
+                }
+                DeValue::String(name) if zips.iter().chain([&names]).flatten().any(|n| *n == *name.as_ref()) => {
+                    wrong(item.span(), format!("{name} is zipped already"));
+                }
+                DeValue::String(name) => names.push(name.to_string()),
+                other => wrong(item.span(), format!("this is {}", kind(other))),
+            }
+        }
+        let lengths: Vec<(String, usize)> =
+            grid.iter().filter(|a| names.contains(&a.name)).map(|a| (a.name.clone(), a.values.len())).collect();
+        if lengths.iter().any(|(_, n)| *n != lengths[0].1) {
+            let said: Vec<String> = lengths.iter().map(|(name, n)| format!("{name} has {n}")).collect();
+            let fault = Fault::new(group.span(), "zipped axes must have one length", said.join(", "));
+            faults.add(fault.help("give each the same number of values"));
+        } else if names.len() > 1 {
+            zips.push(names);
+        }
+    }
+    zips
+}
+
+/// `slots_per_device`: a count, or "auto".
+pub fn slots(table: &Table) -> Option<u32> {
+    let number =
+        Number { name: "slots_per_device", what: "worker processes on a device", domain: Domain::Whole { from: 1, to: 256 }, standard: Standard::Absent("auto") };
+    let entry = table.get("slots_per_device")?;
+    if matches!(entry.get_ref(), DeValue::String(word) if word == "auto") {
+        return None;
+    }
+    match checked(&number, entry, table.faults())? {
+        Value::Whole(n) => Some(n as u32),
+        _ => None,
+    }
+}

@@ -1,0 +1,109 @@
+//! The diagonal of the Fisher information over the encoder, two ways.
+//!
+//! **Per example**, the paper's equation: F = (1/N) Σⱼ gⱼ², gⱼ the gradient of example j's own loss. No example is
+//! sent backward alone. For a linear layer y = xWᵀ + b the gradient of example j is δⱼᵀxⱼ, where δⱼ = ∂Lⱼ/∂y is what
+//! one backward pass of the *summed* loss leaves in row j, because the examples of a batch do not meet. So one
+//! forward and one backward pass to the activations serve a whole batch, and each layer adds Σⱼ (δⱼᵀxⱼ)². A layer
+//! norm y = x̂⊙w + b gives Σⱼ (Σₜ δⱼₜ⊙x̂ⱼₜ)², a bias Σⱼ (Σₜ δⱼₜ)².
+//!
+//! **Per batch**, the authors' program: the squared gradient of the batch mean, each tensor clipped by itself.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::loss;
+use super::subject::Subject;
+use crate::arena::random;
+use crate::model::{Pass, Site, SiteKind};
+use crate::task::Tokens;
+use crate::task::batch::{Batch, by_length};
+
+/// Examples in a batch of the per-example route; changes speed, not the result.
+const ROWS: usize = 16;
+
+/// Mean squared per-example gradient over `picked` examples, dropout off: `[E]`.
+pub fn per_example(subject: &Subject, tokens: &Tokens, picked: &[u32]) -> Tensor {
+    let flat = subject.arena.theta.zeros_like();
+    let chosen: std::collections::HashSet<u32> = picked.iter().copied().collect();
+    let order: Vec<u32> = by_length(tokens).into_iter().filter(|i| chosen.contains(i)).collect();
+    for rows in order.chunks(ROWS) {
+        let batch = Batch::of(tokens, rows, subject.pad());
+        let mut pass = Pass::record_sites();
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut pass);
+        let total = loss::sum(&logits, &subject.labels(&batch));
+        let sites: Vec<Site> =
+            pass.sites.unwrap_or_default().into_iter().filter(|site| is_encoder(subject, site)).collect();
+        let outputs: Vec<&Tensor> = sites.iter().map(|site| &site.output).collect();
+        let deltas = Tensor::run_backward(&[total], &outputs, false, false);
+        no_grad(|| {
+            for (site, delta) in sites.iter().zip(&deltas) {
+                add_squares(subject, site, delta, &batch.lengths, &flat);
+            }
+        });
+    }
+    no_grad(|| subject.arena.layout.gather_encoder(&flat) / picked.len() as f64)
+}
+
+fn is_encoder(subject: &Subject, site: &Site) -> bool {
+    subject.arena.layout.segments[site.weight].role == crate::arena::Role::Encoder
+}
+
+/// Adds each example's squared gradient at a site. `delta` is `[B, T, out]`.
+fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize], flat: &Tensor) {
+    let layout = &subject.arena.layout;
+    let mut weight = layout.segments[site.weight].of(flat);
+    let mut bias = layout.segments[site.bias].of(flat);
+    match site.kind {
+        SiteKind::Linear => {
+            let shape = layout.segments[site.weight].shape.as_slice();
+            let mut weight = weight.view(shape); // [out, in]
+            for (row, &length) in lengths.iter().enumerate() {
+                // One example at a time, so that its gradient is squared while still in the cache.
+                let delta = delta.select(0, row as i64).narrow(0, 0, length as i64); // [t, out]
+                let input = site.input.select(0, row as i64).narrow(0, 0, length as i64); // [t, in]
+                let gradient = delta.transpose(0, 1).matmul(&input); // [out, in]
+                let _ = weight.g_addcmul_(&gradient, &gradient);
+            }
+        }
+        SiteKind::LayerNorm => {
+            let eps = subject.encoder.config.layer_norm_eps;
+            let width = layout.segments[site.weight].shape.as_slice();
+            let normed = site.input.layer_norm::<Tensor>(width, None, None, eps, false);
+            let gradient = (delta * normed).sum_dim_intlist(1, false, Kind::Float); // [B, H]
+            weight += gradient.square().sum_dim_intlist(0, false, Kind::Float);
+        }
+    }
+    let gradient = delta.sum_dim_intlist(1, false, Kind::Float); // [B, out]
+    bias += gradient.square().sum_dim_intlist(0, false, Kind::Float);
+}
+
+/// Mean squared batch gradient, each tensor clipped to `max_norm`, dropout on: `[E]`.
+///
+/// `order` are the examples in the order of the pass; a short last batch weighs as much as a full one.
+pub fn per_batch(
+    subject: &mut Subject,
+    tokens: &Tokens,
+    order: &[u32],
+    batch_size: usize,
+    max_norm: f64,
+    seed: u64,
+) -> Tensor {
+    let flat = subject.arena.theta.zeros_like();
+    let batches = order.len().div_ceil(batch_size);
+    for (index, rows) in order.chunks(batch_size).enumerate() {
+        let batch = Batch::of(tokens, rows, subject.pad());
+        tch::manual_seed(random::stream(seed, "fisher dropout", index as u64) as i64);
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
+        let mean = loss::mean(&logits, &subject.labels(&batch));
+        subject.arena.backward(&mean, false);
+        no_grad(|| {
+            for segment in subject.arena.layout.encoder() {
+                let gradient = segment.of(&subject.arena.gradient);
+                let norm = gradient.norm().double_value(&[]);
+                let clip = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
+                let mut sum = segment.of(&flat);
+                sum += (gradient * clip).square() / batches as f64;
+            }
+        });
+    }
+    subject.arena.layout.gather_encoder(&flat)
+}

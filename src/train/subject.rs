@@ -1,0 +1,96 @@
+//! What is trained: arena and encoder over one pre-trained model, kept warm and reset between runs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::loss::Labels;
+use crate::arena::{Arena, Layout};
+use crate::model::encoder::shapes;
+use crate::model::{Config, Encoder, Input, weights};
+use crate::task::batch::Batch;
+
+pub struct Subject {
+    pub arena: Arena,
+    pub encoder: Encoder,
+    /// The config as it lies on disk.
+    config: Config,
+    /// θ as the checkpoint has it, `[P]`; zeros where it has none.
+    start: Tensor,
+    /// D as the layout has it.
+    decay: Tensor,
+    fresh: Vec<usize>,
+    /// Outputs of the head; `None` is a regression.
+    classes: Option<i64>,
+}
+
+impl Subject {
+    /// Loads a model folder with a head for `classes` classes, or for a regression.
+    ///
+    /// # Errors
+    /// A config or checkpoint that cannot be used, by file and tensor.
+    pub fn load(folder: &Path, classes: Option<i64>, device: Device) -> Result<Subject> {
+        let config = Config::read(folder)?;
+        let layout = Layout::new(shapes(&config, classes.unwrap_or(1)));
+        let mut arena = Arena::new(layout, device);
+        let account = weights::load(&mut arena, folder)?;
+        let encoder = Encoder::over(&arena, config.clone());
+        let (start, decay) = (arena.theta.copy(), arena.decay.copy());
+        Ok(Subject { arena, encoder, config, start, decay, fresh: account.fresh, classes })
+    }
+
+    /// Back to the pre-trained point, with the head of `seed` and the dropout of a recipe.
+    pub fn reset(&mut self, seed: u64, dropout: Option<f64>) {
+        no_grad(|| {
+            self.arena.theta.copy_(&self.start);
+            self.arena.decay.copy_(&self.decay);
+        });
+        weights::draw(&mut self.arena, &self.config, &self.fresh, seed);
+        self.encoder.config = self.config.clone().with_dropout(dropout);
+    }
+
+    /// # Errors
+    /// A `max_length` beyond the model's positions.
+    pub fn check_length(&self, max_length: u32) -> Result<()> {
+        ensure!(
+            i64::from(max_length) <= self.config.max_position_embeddings,
+            "max_length {max_length} is more than the {} positions of the model",
+            self.config.max_position_embeddings
+        );
+        Ok(())
+    }
+
+    pub fn is_regression(&self) -> bool {
+        self.classes.is_none()
+    }
+
+    /// Whether the head comes from the checkpoint, so that no seed plays a part in it.
+    pub fn has_stored_head(&self) -> bool {
+        self.fresh.is_empty()
+    }
+
+    /// Token id of padding.
+    pub fn pad(&self) -> u32 {
+        self.config.pad_token_id as u32
+    }
+
+    pub fn input(&self, batch: &Batch) -> Input {
+        let device = self.arena.device();
+        let shape = [batch.rows as i64, batch.width as i64];
+        let mut bias = vec![f32::MIN; batch.rows * batch.width];
+        for (row, &length) in batch.lengths.iter().enumerate() {
+            bias[row * batch.width..][..length].fill(0.0);
+        }
+        Input {
+            ids: Tensor::from_slice(&batch.ids).view(shape).to_device(device),
+            types: Tensor::from_slice(&batch.types).view(shape).to_device(device),
+            bias: Tensor::from_slice(&bias).view([shape[0], 1, 1, shape[1]]).to_device(device), // [B, 1, 1, T]
+        }
+    }
+
+    pub fn labels(&self, batch: &Batch) -> Labels {
+        let values = Tensor::from_slice(&batch.labels).to_device(self.arena.device());
+        if self.is_regression() { Labels::Values(values) } else { Labels::Classes(values.to_kind(Kind::Int64)) }
+    }
+}

@@ -1,0 +1,73 @@
+//! Bad sweep files: every fault is said at once, in its place; nothing is started and nothing written.
+
+use super::sandbox::{Sandbox, tiny_sweep};
+
+/// Faults that a file of one line too many or too few has, and what must be said about each.
+#[test]
+fn every_fault_is_said_with_place_and_advice() {
+    let good = tiny_sweep("mode = [\"vanilla\", \"child-d\"]\np = [0.3]\nseed = [1, 2]", "epochs = 1");
+    Sandbox::with(&good).expect(0, &["plan", "sweep.toml"]);
+    for (from, to, said) in [
+        ("[train]", "[train]\nepoch = 3", "did you mean \"epochs\"?"),
+        ("epochs = 1", "epochs = \"one\"", "this is a text"),
+        ("task = [\"pairs\"]", "task = [\"pears\"]", "did you mean \"pairs\"?"),
+        ("\"vanilla\"", "\"vanila\"", "did you mean \"vanilla\"?"),
+        ("tiny-bert", "tiny-brt", "unknown model"),
+        ("p = [0.3]", "p = [0.0]", "above 0 and up to 1"),
+        ("p = [0.3]", "p = [1.5]", "outside that range"),
+        ("p = [0.3]", "p = []", "the axis p is empty"),
+        ("p = [0.3]", "p = [0.3, 0.3]", "p has 0.3 twice"),
+        ("seed = [1, 2]", "seed = { from = 5, to = 1 }", "the range of seed is reversed"),
+        ("seed = [1, 2]", "seed = [1.5]", "seed must be a whole number"),
+        ("seed = [1, 2]", "seed = { from = 1 }", "needs from and to"),
+        ("seed = [1, 2]", "seeds = [1, 2]", "did you mean \"seed\"?"),
+        ("[task.pairs]", "[[exclude]]\nseed = 7\n[task.pairs]", "excludes nothing"),
+        ("[task.pairs]", "[[only]]\nseed = [1]\n[[exclude]]\nmode = [\"vanilla\", \"child-d\"]\n[task.pairs]", "expands to no run"),
+        ("[task.pairs]", "[[exclude]]\nsed = 1\n[task.pairs]", "did you mean \"seed\"?"),
+        ("metric = \"accuracy\"", "metric = \"acuracy\"", "did you mean \"accuracy\"?"),
+        ("seed = [1, 2]", "seed = [1, 2]\nzip = [[\"seed\", \"p\"]]", "zipped axes must have one length"),
+        ("name = \"tiny\"", "name = \"runs\"", "cannot name a folder"),
+        ("name = \"tiny\"", "name = ", "this is no TOML"),
+        ("[grid]", "[gird]", "the file has no [grid]"),
+    ] {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from} is not in the file");
+        let sandbox = Sandbox::with(&text);
+        for command in ["plan", "run"] {
+            let err = sandbox.expect(1, &[command, "sweep.toml"]).err;
+            assert!(err.contains(said), "{to}: expected \"{said}\" in\n{err}");
+            assert!(err.contains("sweep.toml:"), "no place in\n{err}");
+        }
+        assert!(!sandbox.path("results").exists(), "{to}: something was written");
+    }
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let text = tiny_sweep("mode = [\"vanila\"]\np = [2]\nseed = [1, 1]", "epoch = 1");
+    let err = Sandbox::with(&text).expect(1, &["run", "sweep.toml"]).err;
+    for said in ["unknown mode", "p must be", "seed has 1 twice", "unknown key \"epoch\"", "4 faults"] {
+        assert!(err.contains(said), "{said} in\n{err}");
+    }
+}
+
+#[test]
+fn malformed_data_is_named_by_file_and_line_before_anything_starts() {
+    let text = tiny_sweep("mode = [\"vanilla\"]", "");
+    let sandbox = Sandbox::new();
+    let parity = super::sandbox::project().join("tests/parity");
+    for name in ["train.tsv", "dev.tsv"] {
+        std::fs::copy(parity.join(name), sandbox.path(name)).expect("a copy");
+    }
+    let text = text.replace(&format!("{}/train.tsv", parity.display()), "train.tsv");
+    std::fs::write(sandbox.path("sweep.toml"), &text).expect("a sweep file");
+    let rows = std::fs::read_to_string(sandbox.path("train.tsv")).expect("rows");
+    for (bad, said) in [("a\tb\n", "line 162"), ("a\tb\tmaybe\t1\n", "maybe")] {
+        std::fs::write(sandbox.path("train.tsv"), format!("{rows}{bad}")).expect("a bad file");
+        let err = sandbox.expect(1, &["run", "sweep.toml"]).err;
+        assert!(err.contains("train.tsv") && err.contains(said), "{err}");
+    }
+    std::fs::remove_file(sandbox.path("train.tsv")).expect("removed");
+    assert!(sandbox.expect(1, &["run", "sweep.toml"]).err.contains("train.tsv"));
+    assert!(!sandbox.path("results").exists());
+}

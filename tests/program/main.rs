@@ -1,0 +1,8 @@
+//! Whole-program tests: the real programs, on real files, in a folder of their own.
+
+mod commands;
+mod faults;
+mod kill;
+mod layers;
+mod parity;
+mod sandbox;
