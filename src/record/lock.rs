@@ -51,7 +51,8 @@ impl Lock {
         let io = |error| LockError::Io(explain(error, &path));
         make_folder(root).map_err(LockError::Io)?;
         // Not truncated: until the lock is ours, the text is the other's.
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         for patience in (0..10).rev() {
             match file.try_lock() {
                 Ok(()) => break,
