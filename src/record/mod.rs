@@ -1,5 +1,6 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
+pub mod lock;
 pub mod log;
 pub mod store;
 

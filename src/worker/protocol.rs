@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Run, RunId};
-use crate::record::{Outcome, Failure, Provenance};
+use crate::record::{Failure, Outcome, Provenance};
 use crate::task::Task;
 
 /// Coordinator to worker.
@@ -43,14 +43,39 @@ pub struct Job {
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
     /// Sent once, when the process can take orders.
-    Ready { device: String, device_name: String, libtorch: String, threads: u32 },
+    Ready {
+        device: String,
+        device_name: String,
+        libtorch: String,
+        threads: u32,
+    },
     /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`.
-    Phase { id: RunId, name: String },
+    Phase {
+        id: RunId,
+        name: String,
+    },
     /// At most a few times a second.
-    Step { id: RunId, step: u32, of: u32, loss: f64, examples_per_second: f64 },
+    Step {
+        id: RunId,
+        step: u32,
+        of: u32,
+        loss: f64,
+        examples_per_second: f64,
+    },
     /// The run is over, one way or the other; the worker waits for the next order.
-    Done { id: RunId, outcome: Box<Outcome>, made: Box<Provenance> },
-    Failed { id: RunId, failure: Failure, made: Box<Provenance> },
+    Done {
+        id: RunId,
+        outcome: Box<Outcome>,
+        made: Box<Provenance>,
+    },
+    Failed {
+        id: RunId,
+        failure: Failure,
+        made: Box<Provenance>,
+    },
     /// The run was put aside at a checkpoint, as ordered.
-    Paused { id: RunId, step: u32 },
+    Paused {
+        id: RunId,
+        step: u32,
+    },
 }
