@@ -1,6 +1,7 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod log;
+pub mod mask;
 pub mod store;
 
 use std::collections::BTreeMap;
