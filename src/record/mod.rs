@@ -2,6 +2,7 @@
 
 pub mod lock;
 pub mod log;
+pub mod mask;
 pub mod store;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,83 @@
+//! Which setting of a mode counts, and how far a mode is from the reference, seed by seed.
+
+use super::Cell;
+
+/// The mode that others are compared with.
+pub const REFERENCE: &str = "vanilla";
+
+/// For every key its best cell, keys in order of appearance: the one with most scored runs, and among these the
+/// largest mean; the first of equals. So a setting that half of its seeds did not survive never wins by luck.
+pub fn best_of<'a, K: PartialEq>(cells: impl IntoIterator<Item = &'a Cell>, key: impl Fn(&Cell) -> K) -> Vec<&'a Cell> {
+    let mut best: Vec<(K, &Cell)> = Vec::new();
+    for cell in cells {
+        let key = key(cell);
+        match best.iter_mut().find(|(k, _)| *k == key) {
+            None => best.push((key, cell)),
+            Some((_, held)) if rank(cell) > rank(held) => *held = cell,
+            Some(_) => {}
+        }
+    }
+    best.into_iter().map(|(_, cell)| cell).collect()
+}
+
+fn rank(cell: &Cell) -> (u32, f64) {
+    (cell.n, cell.mean.unwrap_or(f64::NEG_INFINITY))
+}
+
+/// A mode's score less the reference's, over the seeds that both have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Seeds that both have a score for.
+    pub pairs: u32,
+    /// Raw, not in points.
+    pub mean: f64,
+    /// Of the mean; `None` below two pairs.
+    pub standard_error: Option<f64>,
+}
+
+/// `None` where the two share no seed.
+pub fn difference(cell: &Cell, reference: &Cell) -> Option<Difference> {
+    let differences: Vec<f64> = cell
+        .scores
+        .iter()
+        .filter_map(|(seed, score)| Some(score - reference.scores.get(seed)?))
+        .collect();
+    if differences.is_empty() {
+        return None;
+    }
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+    let standard_error = (differences.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt());
+    Some(Difference { pairs: differences.len() as u32, mean, standard_error })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::example;
+
+    #[test]
+    fn a_setting_with_fewer_scores_is_passed_over() {
+        let cells =
+            [example::cell("a", &[(1, 0.5), (2, 0.6)]), example::cell("a", &[(1, 0.9)]), example::cell("b", &[])];
+        let best = best_of(&cells, |c| c.mode.clone());
+        assert_eq!(best.len(), 2);
+        assert_eq!((best[0].n, best[1].n), (2, 0));
+    }
+
+    #[test]
+    fn differences_pair_by_seed() {
+        let cell = example::cell("a", &[(1, 0.50), (2, 0.70), (3, 0.9)]);
+        let reference = example::cell("vanilla", &[(2, 0.60), (1, 0.48), (9, 0.1)]);
+        let found = difference(&cell, &reference).unwrap();
+        // scipy.stats.sem([0.02, 0.10]) = 0.04
+        assert_eq!(found.pairs, 2);
+        assert!((found.mean - 0.06).abs() < 1e-12 && (found.standard_error.unwrap() - 0.04).abs() < 1e-12);
+        assert_eq!(difference(&cell, &example::cell("vanilla", &[(7, 0.5)])), None);
+        let one = difference(&cell, &example::cell("vanilla", &[(3, 0.5)])).unwrap();
+        assert_eq!(one.standard_error, None);
+    }
+}

@@ -1,0 +1,357 @@
+//! The main table: a row per mode, a column per task, mean ± std over seeds; and the same as differences to the
+//! reference, paired by seed.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::{Cell, Difference, Entry, REFERENCE, Table, best_of, difference, points};
+
+/// What is compared, once one setting per mode and task is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MainTable {
+    pub scores: Table,
+    /// Against the reference; `None` where no other mode shares a seed with it.
+    pub differences: Option<Table>,
+    /// A line for each entry, with every number behind it, in points.
+    pub csv: String,
+}
+
+/// A block of rows that may be compared with each other.
+type Block = (String, Option<u32>);
+
+/// The main table over the summary's cells; empty cells give a table without rows.
+pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
+    let chosen = best_of(cells, |c| (block(c), c.mode.clone(), c.task.clone()));
+    let tasks = distinct(chosen.iter().map(|c| c.task.clone()));
+    let rows = distinct(chosen.iter().map(|c| (block(c), c.mode.clone())));
+    let blocks = distinct(rows.iter().map(|(block, _)| block.clone()));
+    // Rows of one block stand together, in the order in which blocks and modes first appear.
+    let rows: Vec<&(Block, String)> = blocks.iter().flat_map(|b| rows.iter().filter(move |(own, _)| own == b)).collect();
+    let find = |block: &Block, mode: &str, task: &str| -> Option<&Cell> {
+        chosen.iter().copied().find(|c| this_block(c, block) && c.mode == mode && c.task == task)
+    };
+
+    let heads = Heads::of(&blocks);
+    let uniform = uniform_n(&chosen);
+    let picked = Picked::of(cells, &chosen);
+    let mut scores = Table {
+        columns: heads.columns(tasks.iter().map(|task| headed(task, cells)), "average"),
+        headings: heads.count(),
+        notes: notes(uniform, &picked),
+        ..Table::default()
+    };
+    let mut differences = Table {
+        columns: heads.columns(tasks.iter().cloned(), "average"),
+        headings: heads.count(),
+        notes: vec![format!(
+            "Mean difference to {REFERENCE} in points, paired by seed, ± its standard error (n pairs). A difference \
+             within two standard errors of zero is no evidence either way."
+        )],
+        ..Table::default()
+    };
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(CSV_COLUMNS)?;
+
+    for (block, mode) in rows {
+        let line: Vec<Option<&Cell>> = tasks.iter().map(|task| find(block, mode, task)).collect();
+        let best: Vec<Option<f64>> = tasks.iter().map(|t| largest(chosen.iter().copied(), block, t)).collect();
+        let mut entries = heads.row(block, &picked.name(mode, &line));
+        let mut apart = heads.row(block, &picked.name(mode, &line));
+        let (mut compared, mut gaps) = (false, Vec::new());
+        for ((cell, best), task) in line.iter().zip(&best).zip(&tasks) {
+            let gap = cell.and_then(|c| difference(c, find(block, REFERENCE, task)?)).filter(|_| mode != REFERENCE);
+            entries.push(cell.map_or(points(None, None).into(), |c| score_entry(c, *best, uniform, &picked)));
+            apart.push(difference_text(gap.as_ref()).into());
+            compared |= gap.is_some();
+            gaps.push(gap.as_ref().map(|g| g.mean));
+            if let Some(cell) = cell {
+                csv.write_record(csv_row(cell, *best, gap.as_ref()))?;
+            }
+        }
+        if tasks.len() > 1 {
+            let mean = average(line.iter().map(|c| c.and_then(|c| c.mean)));
+            let top = modes_average(&tasks, &chosen, block);
+            entries.push(Entry { text: points(mean, None), best: mean.is_some() && mean == top, ..Entry::default() });
+            apart.push(average(gaps.into_iter()).map_or("–".to_owned(), |d| format!("{:+.1}", d * 100.0)).into());
+        }
+        scores.rows.push(entries);
+        if compared {
+            differences.rows.push(apart);
+        }
+    }
+    if tasks.len() < 2 {
+        scores.columns.pop();
+        differences.columns.pop();
+    }
+    let csv = String::from_utf8(csv.into_inner().map_err(|e| e.into_error())?)?;
+    Ok(MainTable { scores, differences: (!differences.rows.is_empty()).then_some(differences), csv })
+}
+
+const CSV_COLUMNS: [&str; 19] = [
+    "task",
+    "metric",
+    "model",
+    "train_size",
+    "mode",
+    "setting",
+    "n",
+    "mean_points",
+    "std_points",
+    "median_points",
+    "min_points",
+    "max_points",
+    "collapsed",
+    "diverged",
+    "failed",
+    "largest_mean",
+    "difference_points",
+    "difference_standard_error_points",
+    "difference_pairs",
+];
+
+fn csv_row(cell: &Cell, best: Option<f64>, gap: Option<&Difference>) -> Vec<String> {
+    let real = |x: Option<f64>| x.map_or(String::new(), |x| format!("{:.4}", x * 100.0));
+    vec![
+        cell.task.clone(),
+        cell.metric.clone().unwrap_or_default(),
+        cell.model.clone(),
+        cell.train_size.map_or(String::new(), |n| n.to_string()),
+        cell.mode.clone(),
+        cell.setting(),
+        cell.n.to_string(),
+        real(cell.mean),
+        real(cell.std),
+        real(cell.median),
+        real(cell.min),
+        real(cell.max),
+        cell.collapsed.to_string(),
+        cell.diverged.to_string(),
+        cell.failed.to_string(),
+        (cell.mean.is_some() && cell.mean == best).to_string(),
+        real(gap.map(|g| g.mean)),
+        real(gap.and_then(|g| g.standard_error)),
+        gap.map_or(String::new(), |g| g.pairs.to_string()),
+    ]
+}
+
+fn block(cell: &Cell) -> Block {
+    (cell.model.clone(), cell.train_size)
+}
+
+fn this_block(cell: &Cell, block: &Block) -> bool {
+    cell.model == block.0 && cell.train_size == block.1
+}
+
+fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+/// `rte (accuracy)`: the metric is the first one that a run of the task reports.
+fn headed(task: &str, cells: &[Cell]) -> String {
+    match cells.iter().filter(|c| c.task == task).find_map(|c| c.metric.as_deref()) {
+        Some(metric) => format!("{task} ({metric})"),
+        None => task.to_owned(),
+    }
+}
+
+fn largest<'a>(chosen: impl Iterator<Item = &'a Cell>, block: &Block, task: &str) -> Option<f64> {
+    chosen.filter(|c| this_block(c, block) && c.task == task).filter_map(|c| c.mean).reduce(f64::max)
+}
+
+/// The mean over tasks, where every task has a value.
+fn average(values: impl ExactSizeIterator<Item = Option<f64>>) -> Option<f64> {
+    let n = values.len() as f64;
+    values.sum::<Option<f64>>().map(|sum| sum / n)
+}
+
+/// The largest average over tasks of any mode in the block.
+fn modes_average(tasks: &[String], chosen: &[&Cell], block: &Block) -> Option<f64> {
+    let modes = distinct(chosen.iter().filter(|c| this_block(c, block)).map(|c| &c.mode));
+    let of_mode = |mode: &String| {
+        average(tasks.iter().map(|task| {
+            chosen.iter().find(|c| this_block(c, block) && c.mode == *mode && c.task == *task).and_then(|c| c.mean)
+        }))
+    };
+    modes.into_iter().filter_map(of_mode).reduce(f64::max)
+}
+
+fn score_entry(cell: &Cell, best: Option<f64>, uniform: Option<u32>, picked: &Picked) -> Entry {
+    let n = (uniform.is_none()).then(|| format!("n={}", cell.n));
+    let setting = picked.differs_by_task(&cell.mode).then(|| cell.setting()).filter(|s| !s.is_empty());
+    let trouble = Some(cell.trouble()).filter(|t| !t.is_empty());
+    Entry {
+        text: points(cell.mean, cell.std),
+        aside: [n, setting, trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
+        best: cell.mean.is_some() && cell.mean == best,
+    }
+}
+
+fn difference_text(gap: Option<&Difference>) -> String {
+    match gap {
+        None => "–".to_owned(),
+        Some(gap) => {
+            let error = gap.standard_error.map_or(String::new(), |e| format!(" ± {:.1}", e * 100.0));
+            format!("{:+.1}{error} ({})", gap.mean * 100.0, gap.pairs)
+        }
+    }
+}
+
+/// The number of scored runs, if all cells with a score have the same.
+fn uniform_n(chosen: &[&Cell]) -> Option<u32> {
+    let counts = distinct(chosen.iter().filter(|c| c.n > 0).map(|c| c.n));
+    (counts.len() == 1).then(|| counts[0])
+}
+
+fn notes(uniform: Option<u32>, picked: &Picked) -> Vec<String> {
+    let n = match uniform {
+        Some(1) => "Scores of one seed on the dev set in points (×100); one seed has no spread.".to_owned(),
+        Some(n) => format!("Mean ± standard deviation over n = {n} seeds on the dev set, in points (×100)."),
+        None => "Mean ± standard deviation over n seeds on the dev set, in points (×100).".to_owned(),
+    };
+    let mut notes = vec![n];
+    if !picked.chosen.is_empty() {
+        notes.push(format!(
+            "{}: the best of several settings, chosen per task on the same dev set that is shown (largest mean among \
+             the settings with most scored runs), which favours modes with more settings.",
+            picked.chosen.join(", ")
+        ));
+    }
+    notes.push("Bold is the largest mean of its column, not a test of significance.".to_owned());
+    notes
+}
+
+/// Which modes had several settings to choose from.
+struct Picked {
+    chosen: Vec<String>,
+}
+
+impl Picked {
+    fn of(cells: &[Cell], chosen: &[&Cell]) -> Picked {
+        let key = |c: &Cell| (block(c), c.mode.clone(), c.task.clone());
+        let several = |c: &Cell| cells.iter().filter(|other| key(other) == key(c)).count() > 1;
+        Picked { chosen: distinct(chosen.iter().filter(|c| several(c)).map(|c| c.mode.clone())) }
+    }
+
+    fn differs_by_task(&self, mode: &str) -> bool {
+        self.chosen.iter().any(|m| m == mode)
+    }
+
+    /// The row's name, with the setting where there was only one.
+    fn name(&self, mode: &str, line: &[Option<&Cell>]) -> String {
+        let settings: BTreeSet<String> = line.iter().flatten().map(|c| c.setting()).collect();
+        match settings.first() {
+            Some(only) if settings.len() == 1 && !only.is_empty() && !self.differs_by_task(mode) => {
+                format!("{mode} ({only})")
+            }
+            _ => mode.to_owned(),
+        }
+    }
+}
+
+/// The columns that name a row: model and training size only where they vary.
+struct Heads {
+    model: bool,
+    size: bool,
+}
+
+impl Heads {
+    fn of(blocks: &[Block]) -> Heads {
+        Heads {
+            model: blocks.iter().any(|b| b.0 != blocks[0].0),
+            size: blocks.iter().any(|b| b.1 != blocks[0].1),
+        }
+    }
+
+    fn count(&self) -> usize {
+        1 + usize::from(self.model) + usize::from(self.size)
+    }
+
+    fn columns(&self, tasks: impl Iterator<Item = String>, last: &str) -> Vec<String> {
+        let model = self.model.then(|| "model".to_owned());
+        let size = self.size.then(|| "examples".to_owned());
+        let named = [model, size, Some("mode".to_owned())].into_iter().flatten();
+        named.chain(tasks).chain([last.to_owned()]).collect()
+    }
+
+    fn row(&self, (model, size): &Block, mode: &str) -> Vec<Entry> {
+        let model = self.model.then(|| model.clone());
+        let size = self.size.then(|| size.map_or("all".to_owned(), |n| n.to_string()));
+        [model, size, Some(mode.to_owned())].into_iter().flatten().map(Entry::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::{cells, example, runs, summary};
+
+    fn table(records: &[crate::record::Record]) -> MainTable {
+        main_table(&cells(&summary(&runs(records).unwrap()).unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn one_row_a_mode_at_its_best_setting_and_the_note_says_so() {
+        let mut records = Vec::new();
+        for seed in 1..=2 {
+            let shift = 0.01 * seed as f64;
+            records.push(example::record("rte", "vanilla", None, seed, 0.60 + shift));
+            records.push(example::record("rte", "child-d", Some(0.2), seed, 0.50 + shift));
+            records.push(example::record("rte", "child-d", Some(0.3), seed, 0.64 + shift));
+            records.push(example::record("mrpc", "vanilla", None, seed, 0.90 + shift));
+            records.push(example::record("mrpc", "child-d", Some(0.2), seed, 0.80 + shift));
+            records.push(example::record("mrpc", "child-d", Some(0.3), seed, 0.70 + shift));
+        }
+        let main = table(&records);
+        assert_eq!(main.scores.columns, ["mode", "rte (accuracy)", "mrpc (accuracy)", "average"]);
+        assert_eq!(
+            main.scores.markdown().lines().skip(2).take(2).collect::<Vec<_>>(),
+            [
+                "| vanilla | 61.5 ± 0.7 | **91.5 ± 0.7** | **76.5** |",
+                "| child-d | **65.5 ± 0.7** (p=0.3) | 81.5 ± 0.7 (p=0.2) | 73.5 |"
+            ]
+        );
+        let notes = main.scores.notes.join(" ");
+        assert!(notes.contains("n = 2 seeds") && notes.contains("chosen per task") && notes.contains("not a test"));
+        let differences = main.differences.unwrap();
+        assert_eq!(differences.rows.len(), 1);
+        assert_eq!(differences.rows[0][1].text, "+4.0 ± 0.0 (2)");
+        assert_eq!(main.csv.lines().count(), 5);
+    }
+
+    #[test]
+    fn a_single_setting_stands_in_the_rows_name() {
+        let records = [
+            example::record("rte", "vanilla", None, 1, 0.6),
+            example::record("rte", "child-d", Some(0.3), 1, 0.6),
+        ];
+        let main = table(&records);
+        assert_eq!(main.scores.rows[1][0].text, "child-d (p=0.3)");
+        assert!(main.scores.rows.iter().all(|row| row[1].best), "equal means are both marked");
+        assert_eq!(main.scores.columns.len(), 2, "one task needs no average");
+    }
+
+    #[test]
+    fn trouble_is_counted_in_the_entry() {
+        let study = example::nasty();
+        let main = table(&study.records_in_order());
+        let text = main.scores.markdown();
+        assert!(text.contains("diverged") && text.contains("failed") && text.contains("collapsed"), "{text}");
+        assert!(!text.to_lowercase().contains("nan"), "{text}");
+    }
+
+    #[test]
+    fn no_cells_give_no_rows() {
+        let main = main_table(&[]).unwrap();
+        assert!(main.scores.rows.is_empty() && main.differences.is_none());
+        assert_eq!(main.csv.lines().count(), 1);
+    }
+}

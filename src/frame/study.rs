@@ -1,0 +1,36 @@
+//! A sweep as planned and as recorded: all that tables, figures and the report are made from.
+
+use std::collections::HashMap;
+
+use crate::plan::{Run, RunId};
+use crate::record::Record;
+use crate::record::mask::Overlap;
+
+#[derive(Debug, Clone, Default)]
+pub struct Study {
+    /// The sweep's name.
+    pub name: String,
+    /// What the sweep asks, in the researcher's words.
+    pub question: Option<String>,
+    /// Every run of the sweep, in its order: rows and columns of tables follow it.
+    pub planned: Vec<(RunId, Run)>,
+    /// Records of planned runs, in any order.
+    pub records: Vec<Record>,
+    /// Overlaps of child networks, found by mask keys; see [`super::mask_pairs`].
+    pub overlaps: Vec<Overlap>,
+    /// What the reader of the report should know: stale records, damaged files.
+    pub warnings: Vec<String>,
+}
+
+impl Study {
+    /// The records in the order of the plan; one that is not in the plan comes last, by id.
+    pub fn records_in_order(&self) -> Vec<Record> {
+        let place: HashMap<&RunId, usize> = self.planned.iter().enumerate().map(|(i, (id, _))| (id, i)).collect();
+        let mut records = self.records.clone();
+        records.sort_by(|a, b| {
+            let key = |r: &Record| place.get(&r.id).copied().unwrap_or(usize::MAX);
+            key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+        });
+        records
+    }
+}
