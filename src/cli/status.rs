@@ -32,7 +32,7 @@ struct Line {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let store = Store::new(results_root(&arguments.places, None));
-    let holder = store.holder()?;
+    let holder = store.holder();
     let mut lines = Vec::new();
     for name in store.sweeps()? {
         let Some(manifest) = store.manifest(&name)? else { continue };

@@ -1,1 +1,27 @@
-//!
+//! Records as polars frames, one row a run; their summary over seeds; comparisons and tables.
+
+mod cell;
+mod compare;
+mod main_table;
+mod masks;
+mod runs;
+mod settings_table;
+mod study;
+mod summary;
+mod table;
+mod write;
+
+pub use cell::{Cell, cells};
+pub use compare::{Difference, REFERENCE, best_of, difference};
+pub use main_table::{MainTable, main_table};
+pub use masks::{MaskUse, mask_pairs, mask_uses};
+pub use runs::runs;
+pub use settings_table::settings_table;
+pub use study::Study;
+pub use summary::summary;
+pub use table::{Entry, Table, points};
+pub use write::{csv_bytes, write, write_file};
+
+/// Small studies that the tests of frames, figures and reports share.
+#[cfg(test)]
+pub(crate) mod example;

@@ -105,6 +105,22 @@ impl Store {
         read_json(&self.manifest_path(name), "Delete this file, and `sweep run` writes it anew; or restore it.")
     }
 
+    /// Names of the sweeps that were ever run here, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be read; one that is not there holds no sweep.
+    pub fn sweeps(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(explain(error, &self.root)),
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| self.manifest_path(name).is_file()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn manifest_path(&self, name: &str) -> PathBuf {
         self.sweep_folder(name).join("manifest.json")
     }
