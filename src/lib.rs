@@ -1,21 +1,22 @@
 //! `sweep`: experiment sweeps for fine-tuning researchers.
 //!
 //! A sweep is a TOML file (`spec`); it becomes a plan of runs (`plan`); runs go to worker processes on devices
-//! (`schedule`, `worker`); a worker trains (`train`) a `model` on a `task` by a `method`, over a flat `arena` of
-//! parameters, and leaves records (`record`); records become frames, figures and a report (`frame`, `figure`,
-//! `report`). `cli` ties it together, one file per subcommand.
+//! (`schedule`); a worker fine-tunes a `model` on a `task` by a `method` and answers in the words of `protocol`; each
+//! run leaves a record (`record`); records become frames, figures and a report (`frame`, `figure`, `report`). `cli`
+//! ties it together, one file per subcommand.
+//!
+//! This library is free of libtorch, so that the coordinator starts in milliseconds. Everything that touches a tensor
+//! is the program `sweep-worker`, under `src/worker/`.
 
-pub mod arena;
 pub mod cli;
 pub mod figure;
 pub mod frame;
 pub mod method;
 pub mod model;
 pub mod plan;
+pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod schedule;
 pub mod spec;
 pub mod task;
-pub mod train;
-pub mod worker;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::workspace::Workspace;
@@ -176,7 +177,7 @@ fn groups(judged: &[Judged]) -> Table {
         groups.entry((&j.run.task.name, &j.run.model.name, &j.run.mode)).or_default().push(j);
     }
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["task", "model", "mode", "p", "runs", "new", "done", "failed before", "stale", "to do takes"]);
+    table.load_style(NOTHING).set_header(["task", "model", "mode", "p", "runs", "new", "done", "failed before", "stale", "to do takes"]);
     for ((task, model, mode), group) in groups {
         let mut rates: Vec<String> = Vec::new();
         for p in group.iter().filter_map(|j| j.run.p()).map(|p| p.to_string()) {

@@ -13,7 +13,7 @@ use crate::record::lock::{Lock, LockError};
 use crate::record::store::Manifest;
 use crate::schedule::local::{self, Interrupts, Observer, Options};
 use crate::schedule::state::Note;
-use crate::worker::protocol::Job;
+use crate::protocol::Job;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -82,16 +82,17 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         commit: env!("SWEEP_COMMIT").to_owned(),
         interrupts: Interrupts::from_signals()?,
     };
-    let mut screen = Screen { progress: progress::Progress::new(&jobs), failures: Vec::new() };
+    let mut screen = Screen { progress: progress::Progress::new(&jobs, options.slots.len()), failures: Vec::new() };
     let summary = local::run(jobs, store, name, &options, &mut screen);
-    screen.progress.finish();
+    let Screen { progress, failures } = screen;
+    drop(progress);
     // Also after an error: what is done is done, and the frames show it.
     let kept = study::write_frames(store, name);
     let summary = summary?;
     kept?;
     drop(lock);
 
-    for (id, sentence) in &screen.failures {
+    for (id, sentence) in &failures {
         complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
     }
     let earlier = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;

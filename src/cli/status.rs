@@ -66,7 +66,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["sweep", "runs", "done", "collapsed", "failed", "left", "running"]);
+    table.load_style(NOTHING).set_header(["sweep", "runs", "done", "collapsed", "failed", "left", "running"]);
     for line in &lines {
         let running = line.running.as_ref().map_or_else(String::new, |h| format!("process {} on {}, since {}", h.pid, h.host, h.started));
         let count = |n: usize| n.to_string();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use polars::prelude::*;
+use polars_io::prelude::{CsvWriter, ParquetWriter, SerWriter};
 
 /// Writes `runs.parquet` and `runs.csv` into the folder, which is made if need be.
 pub fn write(frame: &DataFrame, folder: &Path) -> Result<()> {

@@ -19,10 +19,8 @@
 
 use anyhow::Result;
 use serde::Deserialize;
-use tch::Tensor;
 
-use super::{FIDELITY, Fidelity, Fisher, Info, Method, Moment, P, Pick, Study};
-use crate::arena::Block;
+use super::{Block, FIDELITY, Fidelity, Fisher, Info, Method, Moment, P, Pick, Study, Vector};
 use crate::spec::number::{Domain, Number, Standard};
 
 pub const INFO: Info = Info {
@@ -50,19 +48,19 @@ pub struct Numbers {
     fisher_seed: Option<u64>,
 }
 
-pub struct ChildD {
+pub struct ChildD<V> {
     numbers: Numbers,
     /// M over the arena, `[P]`: ones outside the encoder.
-    mask: Option<Tensor>,
+    mask: Option<V>,
 }
 
-impl ChildD {
-    pub fn new(numbers: Numbers) -> ChildD {
+impl<V> ChildD<V> {
+    pub fn new(numbers: Numbers) -> ChildD<V> {
         ChildD { numbers, mask: None }
     }
 }
 
-impl Method for ChildD {
+impl<V: Vector> Method<V> for ChildD<V> {
     fn warmup(&self, asked: f64) -> f64 {
         match self.numbers.fidelity {
             Fidelity::Paper => asked,
@@ -70,26 +68,23 @@ impl Method for ChildD {
         }
     }
 
-    fn prepare(&mut self, study: &mut dyn Study) -> Result<()> {
+    fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
         let Numbers { p, fidelity, fisher_seed } = self.numbers;
         let (fisher, pick) = match fidelity {
             Fidelity::Paper => (Fisher::PerExample, Pick::Share(p)),
             Fidelity::Code => (Fisher::PerBatch, Pick::Percentile(p)),
         };
-        let child = study.child(fisher, fisher_seed, pick)?;
-        let arena = study.arena();
-        let mask = arena.theta.ones_like();
-        arena.layout.scatter_encoder(&child, &mask);
+        let mask = study.child(fisher, fisher_seed, pick)?;
         if fidelity == Fidelity::Paper {
-            let _ = arena.decay.g_mul_(&mask);
+            study.decay_within(&mask);
         }
         self.mask = Some(mask);
         Ok(())
     }
 
-    fn gradient(&self, block: &Block, gradient: Tensor, _: Moment) -> Tensor {
+    fn gradient(&self, block: Block, gradient: V, _: Moment) -> V {
         match &self.mask {
-            Some(mask) => gradient * block.of(mask),
+            Some(mask) => gradient.times(&block.of(mask)),
             None => gradient,
         }
     }

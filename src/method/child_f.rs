@@ -9,10 +9,8 @@
 //! built on, trains without; `fidelity = "code"` does the same.
 
 use serde::Deserialize;
-use tch::Tensor;
 
-use super::{FIDELITY, Fidelity, Info, Method, Moment, P};
-use crate::arena::{Block, random};
+use super::{Block, FIDELITY, Fidelity, Info, Method, Moment, P, Vector, stream};
 
 pub const INFO: Info = Info {
     name: "child-f",
@@ -39,7 +37,7 @@ impl ChildF {
     }
 }
 
-impl Method for ChildF {
+impl<V: Vector> Method<V> for ChildF {
     fn warmup(&self, asked: f64) -> f64 {
         match self.numbers.fidelity {
             Fidelity::Paper => asked,
@@ -47,9 +45,9 @@ impl Method for ChildF {
         }
     }
 
-    fn gradient(&self, block: &Block, gradient: Tensor, at: Moment) -> Tensor {
+    fn gradient(&self, block: Block, gradient: V, at: Moment) -> V {
         let p = self.numbers.p;
-        let key = random::stream(at.seed, "child-f", u64::from(at.step));
-        gradient * random::bernoulli(key, p, block.offset, block.len(), block.theta.device()) / p
+        let key = stream(at.seed, "child-f", u64::from(at.step));
+        gradient.times(&gradient.bernoulli(key, p, block.offset)).over(p)
     }
 }

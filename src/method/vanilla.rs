@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Info, Method};
+use super::{Info, Method, Vector};
 
 pub const INFO: Info = Info {
     name: "vanilla",
@@ -24,4 +24,4 @@ impl Vanilla {
     }
 }
 
-impl Method for Vanilla {}
+impl<V: Vector> Method<V> for Vanilla {}

@@ -1,15 +1,12 @@
-//! Pre-trained models: the config, the encoder over an arena, the checkpoint's tensors.
+//! Pre-trained models as folders: found, checked, fingerprinted. Their layers are the worker's.
 
 pub mod config;
-pub mod encoder;
-pub mod weights;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 pub use config::Config;
-pub use encoder::{Encoder, Input, Pass, Site, SiteKind};
 
 /// Files of a model folder that determine what a run computes.
 const CONTENT: &[&str] = &["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];

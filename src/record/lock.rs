@@ -68,7 +68,7 @@ impl Lock {
             pid: std::process::id(),
             host: host(),
             sweep: sweep.to_owned(),
-            started: jiff::Timestamp::now().to_string(),
+            started: format!("{:.0}", jiff::Timestamp::now()),
         };
         let text = serde_json::to_vec(&holder).expect("a holder holds only numbers and words");
         file.set_len(0).and_then(|()| file.write_all(&text)).map_err(io)?;

@@ -1,1 +1,2 @@
 //! f
+pub fn stub(){}

@@ -18,7 +18,7 @@ use crate::plan::RunId;
 use crate::record::log::{self, Log, What};
 use crate::record::store::Store;
 use crate::record::{End, FORMAT, Provenance, Record};
-use crate::worker::protocol::{Job, Order};
+use crate::protocol::{Job, Order};
 
 /// How often interrupts are looked for and the display may move.
 const BEAT: Duration = Duration::from_millis(100);
@@ -288,5 +288,5 @@ fn append(log: &mut Log, what: What) -> Result<()> {
 
 /// RFC 3339, UTC.
 fn now() -> String {
-    jiff::Timestamp::now().to_string()
+    format!("{:.3}", jiff::Timestamp::now())
 }

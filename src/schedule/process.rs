@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::state::{Event, Exit, Worker};
 use crate::record::store::make_folder;
-use crate::worker::protocol::{Message, Order};
+use crate::protocol::{Message, Order};
 
 /// Longest line taken from a worker, bytes; what is longer is cut into lines of this length.
 const LONGEST_LINE: u64 = 16 << 20;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::plan::RunId;
 use crate::record::log::What;
 use crate::record::{End, Failure, Provenance};
-use crate::worker::protocol::Message;
+use crate::protocol::Message;
 
 /// Workers of one slot that may die in a row without ever becoming ready.
 const STRIKES: u32 = 3;

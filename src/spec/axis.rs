@@ -106,7 +106,7 @@ fn one(name: &str, item: &Entry, number: Option<&Number>, faults: &Collector) ->
 fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector) -> Option<Vec<Value>> {
     let DeValue::Table(inner) = entry.get_ref() else { return None };
     let table = Table::new(format!("the range of {name}"), inner, faults);
-    let mut bound = |key: &str| match (table.get(key), number) {
+    let bound = |key: &str| match (table.get(key), number) {
         (Some(bound), Some(_)) => match value(bound.get_ref()) {
             Some(found @ (Value::Real(_) | Value::Whole(_))) => Some(found),
             _ => {

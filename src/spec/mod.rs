@@ -184,7 +184,7 @@ fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) 
     let (train, log_every) = root.table("train").map(|table| read_train(table, &grid, &tune, faults)).unwrap_or_default();
     let coordinates: Vec<&str> =
         ["task", "model", "mode", "seed"].into_iter().chain(numbers.iter().map(|n| n.name)).collect();
-    let mut clauses = |key: &str| -> Vec<Clause> {
+    let clauses = |key: &str| -> Vec<Clause> {
         root.list_of_tables(key).into_iter().map(|(span, table)| read_clause(span, &table, &coordinates, faults)).collect()
     };
     let (only, exclude) = (clauses("only"), clauses("exclude"));

@@ -1,9 +1,19 @@
 //! The trainer process: JSON orders on standard input, JSON messages on standard output, its log on standard error.
+//!
+//! Everything that touches libtorch lies here; the rest of the project is the library.
+
+mod arena;
+mod cuda;
+mod network;
+mod orders;
+mod serve;
+mod train;
+mod warm;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use sweep::worker;
+use sweep::{method, model, plan, protocol, record, task};
 
 /// Trains the runs that `sweep run` orders. Not meant to be started by hand.
 #[derive(Parser)]
@@ -22,9 +32,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    worker::cuda::load();
+    cuda::load();
     if arguments.probe {
-        return worker::probe();
+        return serve::probe();
     }
-    worker::serve(&arguments.device, arguments.threads)
+    serve::serve(&arguments.device, arguments.threads)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::protocol::Order;
+use crate::protocol::Order;
 
 pub struct Orders {
     queue: Receiver<Order>,
@@ -28,7 +28,7 @@ impl Orders {
                             break;
                         }
                     }
-                    Err(error) => super::log(&format!("an order that cannot be read ({error}): {line}")),
+                    Err(error) => crate::serve::log(&format!("an order that cannot be read ({error}): {line}")),
                 }
             }
             std::process::exit(0);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use tch::Device;
 
-use super::protocol::Job;
+use crate::protocol::Job;
 use crate::task::{Loaded, Tokenizer, load};
 use crate::train::Subject;
 

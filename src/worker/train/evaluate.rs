@@ -3,7 +3,7 @@
 use tch::no_grad;
 
 use super::subject::Subject;
-use crate::model::Pass;
+use crate::network::Pass;
 use crate::record::Scores;
 use crate::task::batch::{Batch, by_length};
 use crate::task::metric::collapsed;

@@ -1,18 +1,6 @@
-//! Random numbers as pure functions of (seed, purpose, position).
-//!
-//! Every purpose has a stream of its own, so that runs with equal seeds share head, data order and dropout whatever
-//! else their method draws, and a resumed run needs no saved generator state.
+//! Random masks as pure functions of (key, position).
 
 use tch::{Device, Tensor};
-
-/// A 64-bit key for one purpose of one run: `stream(seed, "dropout", step)`.
-pub fn stream(seed: u64, purpose: &str, position: u64) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
-    hasher.update(&position.to_le_bytes());
-    hasher.update(purpose.as_bytes());
-    u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
-}
 
 /// SplitMix64's output function: a bijection of 64 bits that passes BigCrush when fed a counter
 /// (Steele, Lea and Flood, OOPSLA 2014).
@@ -29,7 +17,7 @@ fn scramble(counter: u64) -> u64 {
 /// 64-bit draw, 16 bits each, so the probability is p to within 2⁻¹⁷; p = 1 keeps every entry.
 ///
 /// `offset` must be a multiple of 4 (blocks are).
-pub fn bernoulli(key: u64, p: f64, offset: i64, len: i64, device: Device) -> Tensor {
+pub fn mask(key: u64, p: f64, offset: i64, len: i64, device: Device) -> Tensor {
     let threshold = (p * 65536.0).round() as u64;
     let mut mask = vec![0f32; len as usize];
     let first = offset as u64 / 4;
@@ -47,7 +35,7 @@ mod tests {
     use super::*;
 
     fn draw(key: u64, p: f64, offset: i64, len: i64) -> Vec<f32> {
-        Vec::try_from(bernoulli(key, p, offset, len, Device::Cpu)).expect("floats")
+        Vec::try_from(mask(key, p, offset, len, Device::Cpu)).expect("floats")
     }
 
     #[test]
@@ -61,7 +49,7 @@ mod tests {
     fn the_kept_share_is_p() {
         for p in [0.1, 0.3, 0.9] {
             let n = 1 << 20;
-            let kept: f64 = draw(stream(1, "mask", 5), p, 0, n).iter().map(|&x| f64::from(x)).sum();
+            let kept: f64 = draw(crate::method::stream(1, "mask", 5), p, 0, n).iter().map(|&x| f64::from(x)).sum();
             let sigma = (p * (1.0 - p) * n as f64).sqrt();
             assert!((kept - p * n as f64).abs() < 5.0 * sigma, "p {p}: {kept} of {n}");
         }
@@ -77,6 +65,6 @@ mod tests {
     #[test]
     fn p_of_one_keeps_all_and_steps_differ() {
         assert!(draw(3, 1.0, 0, 4096).iter().all(|&x| x == 1.0));
-        assert_ne!(draw(stream(1, "mask", 1), 0.5, 0, 64), draw(stream(1, "mask", 2), 0.5, 0, 64));
+        assert_ne!(draw(crate::method::stream(1, "mask", 1), 0.5, 0, 64), draw(crate::method::stream(1, "mask", 2), 0.5, 0, 64));
     }
 }

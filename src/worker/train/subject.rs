@@ -7,8 +7,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::loss::Labels;
 use crate::arena::{Arena, Layout};
-use crate::model::encoder::shapes;
-use crate::model::{Config, Encoder, Input, weights};
+use crate::model::Config;
+use crate::network::encoder::shapes;
+use crate::network::{Encoder, Input, weights};
 use crate::task::batch::Batch;
 
 pub struct Subject {

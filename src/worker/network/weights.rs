@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
-use super::config::Config;
-use crate::arena::{Arena, Role, random};
+use crate::arena::{Arena, Role};
+use crate::method::stream;
+use crate::model::Config;
 
 /// Prefixes under which checkpoints store the encoder.
 const PREFIXES: &[&str] = &["bert."];
@@ -94,7 +95,7 @@ fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
 pub fn draw(arena: &mut Arena, config: &Config, fresh: &[usize], seed: u64) {
     for &index in fresh {
         let segment = arena.layout.segments[index].clone();
-        tch::manual_seed(random::stream(seed, "head", index as u64) as i64);
+        tch::manual_seed(stream(seed, "head", index as u64) as i64);
         let values = Tensor::zeros(segment.shape.as_slice(), (Kind::Float, tch::Device::Cpu));
         let values = if segment.decays { values.randn_like() * config.initializer_range } else { values };
         arena.fill(index, &values);

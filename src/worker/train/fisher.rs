@@ -12,8 +12,9 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::loss;
 use super::subject::Subject;
-use crate::arena::random;
-use crate::model::{Pass, Site, SiteKind};
+use crate::arena::Role;
+use crate::method::stream;
+use crate::network::{Pass, Site, SiteKind};
 use crate::task::Tokens;
 use crate::task::batch::{Batch, by_length};
 
@@ -44,7 +45,7 @@ pub fn per_example(subject: &Subject, tokens: &Tokens, picked: &[u32]) -> Tensor
 }
 
 fn is_encoder(subject: &Subject, site: &Site) -> bool {
-    subject.arena.layout.segments[site.weight].role == crate::arena::Role::Encoder
+    subject.arena.layout.segments[site.weight].role == Role::Encoder
 }
 
 /// Adds each example's squared gradient at a site. `delta` is `[B, T, out]`.
@@ -61,7 +62,7 @@ fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize]
                 let delta = delta.select(0, row as i64).narrow(0, 0, length as i64); // [t, out]
                 let input = site.input.select(0, row as i64).narrow(0, 0, length as i64); // [t, in]
                 let gradient = delta.transpose(0, 1).matmul(&input); // [out, in]
-                let _ = weight.g_addcmul_(&gradient, &gradient);
+                let _ = weight.addcmul_(&gradient, &gradient);
             }
         }
         SiteKind::LayerNorm => {
@@ -91,7 +92,7 @@ pub fn per_batch(
     let batches = order.len().div_ceil(batch_size);
     for (index, rows) in order.chunks(batch_size).enumerate() {
         let batch = Batch::of(tokens, rows, subject.pad());
-        tch::manual_seed(random::stream(seed, "fisher dropout", index as u64) as i64);
+        tch::manual_seed(stream(seed, "fisher dropout", index as u64) as i64);
         let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
         let mean = loss::mean(&logits, &subject.labels(&batch));
         subject.arena.backward(&mean, false);

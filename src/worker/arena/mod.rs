@@ -5,12 +5,14 @@
 //! the whole tensor at once the temporaries alone would cost several times the arithmetic.
 
 mod layout;
-pub mod random;
+mod random;
 pub mod select;
+mod values;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-pub use layout::{Layout, Role, Segment, Shape};
+pub use layout::{Layout, Role, Shape};
+pub use values::Values;
 
 /// Values in a block on a CPU: 256 KiB, so that a block and its temporaries stay in a core's cache.
 const CPU_BLOCK: i64 = 1 << 16;
@@ -38,10 +40,6 @@ pub struct Block {
 impl Block {
     pub fn len(&self) -> i64 {
         self.theta.numel() as i64
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The same entries of another tensor of the arena's length.

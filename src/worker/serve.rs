@@ -1,9 +1,4 @@
-//! The trainer process: takes orders, trains, answers. A panic ends only this process.
-
-pub mod cuda;
-mod orders;
-pub mod protocol;
-mod warm;
+//! Takes orders, trains, answers. A panic ends only this process.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,9 +7,10 @@ use std::time::Instant;
 
 use crate::record::{Failure, Provenance};
 use crate::train::{self, Ending, Listener, Places};
-use orders::Orders;
-use protocol::{Job, Message, Order};
-use warm::Warm;
+use crate::cuda;
+use crate::orders::Orders;
+use crate::protocol::{Job, Message, Order};
+use crate::warm::Warm;
 
 /// Takes orders until standard input ends.
 pub fn serve(device_name: &str, threads: u32) -> ExitCode {
@@ -143,7 +139,7 @@ fn say(message: &Message) {
     let _ = out.flush();
 }
 
-fn log(line: &str) {
+pub fn log(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

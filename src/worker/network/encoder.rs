@@ -4,7 +4,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::config::Config;
+use crate::model::Config;
 use crate::arena::{Arena, Layout, Role, Shape};
 
 /// The parameters of an encoder with a head of `labels` outputs, in the checkpoint's names and order.

@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tch::no_grad;
 
-use crate::arena::random;
-use crate::method::{self, Moment};
-use crate::model::Pass;
+use crate::method::{self, Moment, stream};
+use crate::network::Pass;
 use crate::plan::Run;
 use crate::record::{Epoch, Outcome};
 use crate::task::batch::{Batch, epoch_order, sample};
@@ -113,7 +112,7 @@ pub fn train(
 
         let step = done + 1;
         // A stream of its own for each step, so that neither the method's draws nor a resumption shifts dropout.
-        tch::manual_seed(random::stream(run.seed, "dropout", u64::from(step)) as i64);
+        tch::manual_seed(stream(run.seed, "dropout", u64::from(step)) as i64);
         let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
         let loss = loss::mean(&logits, &subject.labels(&batch));
         subject.arena.backward(&loss, false);

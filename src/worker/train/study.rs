@@ -9,8 +9,8 @@ use tch::Tensor;
 
 use super::subject::Subject;
 use super::{Places, fisher};
-use crate::arena::{Arena, random, select};
-use crate::method::{Fisher, Pick, Study};
+use crate::arena::{Values, select};
+use crate::method::{Fisher, Pick, Study, stream};
 use crate::plan::{NUMERICS, Run};
 use crate::record::MaskNote;
 use crate::record::mask::{Mask, Segment};
@@ -103,7 +103,7 @@ impl<'a> RunStudy<'a> {
         let scores = match kind {
             Fisher::PerExample => fisher::per_example(self.subject, &self.data.train, self.picked),
             Fisher::PerBatch => {
-                let order = epoch_order(self.picked.len(), random::stream(seed, "fisher", 0), 0, recipe.shuffle);
+                let order = epoch_order(self.picked.len(), stream(seed, "fisher", 0), 0, recipe.shuffle);
                 let order: Vec<u32> = order.into_iter().map(|i| self.picked[i as usize]).collect();
                 let (batch, norm) = (recipe.batch_size as usize, recipe.max_grad_norm);
                 fisher::per_batch(self.subject, &self.data.train, &order, batch, norm, seed)
@@ -136,12 +136,12 @@ impl<'a> RunStudy<'a> {
     }
 }
 
-impl Study for RunStudy<'_> {
-    fn arena(&mut self) -> &mut Arena {
-        &mut self.subject.arena
+impl Study<Values> for RunStudy<'_> {
+    fn decay_within(&mut self, mask: &Values) {
+        let _ = self.subject.arena.decay.g_mul_(&mask.0);
     }
 
-    fn child(&mut self, kind: Fisher, head_seed: Option<u64>, pick: Pick) -> Result<Tensor> {
+    fn child(&mut self, kind: Fisher, head_seed: Option<u64>, pick: Pick) -> Result<Values> {
         let seed = head_seed.unwrap_or(self.run.seed);
         let fisher_key = self.fisher_key(kind, seed);
         let (rule, p) = match pick {
@@ -169,7 +169,10 @@ impl Study for RunStudy<'_> {
         }
         self.note = Some(MaskNote { key, kept: mask.kept(), of: mask.len() });
         let values: Vec<f32> = (0..mask.len()).map(|i| f32::from(u8::from(mask.get(i)))).collect();
-        Ok(Tensor::from_slice(&values).to_device(self.subject.arena.device()))
+        let arena = &self.subject.arena;
+        let whole = arena.theta.ones_like();
+        arena.layout.scatter_encoder(&Tensor::from_slice(&values).to_device(arena.device()), &whole);
+        Ok(Values(whole))
     }
 }
 

@@ -7,8 +7,8 @@
 
 use tch::{Tensor, no_grad};
 
-use crate::arena::Arena;
-use crate::method::{Method, Moment};
+use crate::arena::{Arena, Values};
+use crate::method::{Block, Method, Moment};
 use crate::plan::Recipe;
 
 pub struct Adam {
@@ -36,14 +36,15 @@ impl Adam {
     }
 
     /// One update of θ. `norm` is the gradient's global norm; the method sees the gradient clipped by it.
-    pub fn step(&mut self, arena: &Arena, method: &dyn Method, rate: f64, norm: f64, at: Moment) {
+    pub fn step(&mut self, arena: &Arena, method: &dyn Method<Values>, rate: f64, norm: f64, at: Moment) {
         let t = f64::from(at.step);
         let scaled = rate * (1.0 - self.beta2.powf(t)).sqrt() / (1.0 - self.beta1.powf(t));
         let clip = if self.max_grad_norm > 0.0 { (self.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
         no_grad(|| {
             for mut block in arena.blocks() {
                 let gradient = if clip < 1.0 { &block.gradient * clip } else { block.gradient.shallow_clone() };
-                let g = method.gradient(&block, gradient, at);
+                let at_block = Block { offset: block.offset, len: block.len() };
+                let Values(g) = method.gradient(at_block, Values(gradient), at);
                 let (mut m, mut v) = (block.of(&self.m), block.of(&self.v));
                 m *= self.beta1;
                 m += &g * (1.0 - self.beta1);

@@ -1,0 +1,6 @@
+//! The encoder over an arena, and the checkpoint's tensors in it.
+
+pub mod encoder;
+pub mod weights;
+
+pub use encoder::{Encoder, Input, Pass, Site, SiteKind};
