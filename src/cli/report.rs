@@ -37,7 +37,10 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let study = study::gather(&store, &manifest)?;
     let reports = head.reports.map_or_else(|| PathBuf::from("reports"), |folder| head.home.join(folder));
     let out = arguments.out.clone().unwrap_or_else(|| reports.join(&head.name));
-    let _ = (&study, report::stub());
+    let written = report::write(&study, &out)?;
+    for (figure, why) in &written.skipped {
+        print(&format!("left out: {figure}: {why}"))?;
+    }
     print(&format!("report: {}", out.join("index.html").display()))?;
     Ok(Exit::Done)
 }

@@ -40,7 +40,7 @@ impl Workspace {
         let known = Known {
             tasks: task::names(),
             modes: METHODS.iter().map(|m| KnownMode { name: m.name, numbers: m.numbers }).collect(),
-            metrics: Metric::ALL.iter().map(Metric::name).collect(),
+            metrics: Metric::ALL.iter().map(|m| m.name()).collect(),
             model: &find_model,
         };
         let sweep = Sweep::parse(&file.display().to_string(), &text, &known)?;

@@ -69,7 +69,8 @@ pub fn cells(summary: &DataFrame) -> Result<Vec<Cell>> {
     let others: Vec<&str> = SETTING.into_iter().filter(|name| !named.contains(name)).collect();
     let mut cells = Vec::new();
     for row in 0..summary.height() {
-        let text = |name: &str| -> Result<Option<String>> { Ok(summary.column(name)?.str()?.get(row).map(str::to_owned)) };
+        let text =
+            |name: &str| -> Result<Option<String>> { Ok(summary.column(name)?.str()?.get(row).map(str::to_owned)) };
         let real = |name: &str| -> Result<Option<f64>> { Ok(summary.column(name)?.f64()?.get(row)) };
         let count = |name: &str| -> Result<u32> { Ok(summary.column(name)?.u32()?.get(row).unwrap_or(0)) };
         let list = |name: &str| -> Result<Series> {

@@ -37,11 +37,8 @@ pub struct Difference {
 
 /// `None` where the two share no seed.
 pub fn difference(cell: &Cell, reference: &Cell) -> Option<Difference> {
-    let differences: Vec<f64> = cell
-        .scores
-        .iter()
-        .filter_map(|(seed, score)| Some(score - reference.scores.get(seed)?))
-        .collect();
+    let differences: Vec<f64> =
+        cell.scores.iter().filter_map(|(seed, score)| Some(score - reference.scores.get(seed)?)).collect();
     if differences.is_empty() {
         return None;
     }

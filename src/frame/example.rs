@@ -109,14 +109,17 @@ pub fn good(tasks: usize, seeds: u64, sizes: &[Option<u32>]) -> Study {
     for (t, task) in TASKS.iter().take(tasks).enumerate() {
         for size in sizes {
             let base = 0.6 + 0.03 * t as f64 + size.map_or(0.05, |n| 0.01 * f64::from(n).ln() - 0.05);
-            for (mode, rates) in
-                [("vanilla", &[][..]), ("child-f", &[0.1, 0.2, 0.3, 0.5, 0.8][..]), ("child-d", &[0.1, 0.2, 0.3, 0.5, 0.8])]
-            {
+            for (mode, rates) in [
+                ("vanilla", &[][..]),
+                ("child-f", &[0.1, 0.2, 0.3, 0.5, 0.8][..]),
+                ("child-d", &[0.1, 0.2, 0.3, 0.5, 0.8]),
+            ] {
                 let rates: Vec<Option<f64>> =
                     if rates.is_empty() { vec![None] } else { rates.iter().copied().map(Some).collect() };
                 for p in rates {
                     for seed in 1..=seeds {
-                        let bump = p.map_or(0.0, |p| 0.02 - (p - 0.35).powi(2) * if mode == "child-d" { 0.1 } else { 0.2 });
+                        let bump =
+                            p.map_or(0.0, |p| 0.02 - (p - 0.35).powi(2) * if mode == "child-d" { 0.1 } else { 0.2 });
                         let salt = t as u64 * 31 + mode.len() as u64 + p.map_or(0, |p| (p * 100.0) as u64);
                         let mut made = record(task, mode, p, seed, base + bump + 0.012 * noise(seed, salt));
                         if let Some(n) = size {

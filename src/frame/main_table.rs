@@ -27,7 +27,8 @@ pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
     let rows = distinct(chosen.iter().map(|c| (block(c), c.mode.clone())));
     let blocks = distinct(rows.iter().map(|(block, _)| block.clone()));
     // Rows of one block stand together, in the order in which blocks and modes first appear.
-    let rows: Vec<&(Block, String)> = blocks.iter().flat_map(|b| rows.iter().filter(move |(own, _)| own == b)).collect();
+    let rows: Vec<&(Block, String)> =
+        blocks.iter().flat_map(|b| rows.iter().filter(move |(own, _)| own == b)).collect();
     let find = |block: &Block, mode: &str, task: &str| -> Option<&Cell> {
         chosen.iter().copied().find(|c| this_block(c, block) && c.mode == mode && c.task == task)
     };
@@ -263,10 +264,7 @@ struct Heads {
 
 impl Heads {
     fn of(blocks: &[Block]) -> Heads {
-        Heads {
-            model: blocks.iter().any(|b| b.0 != blocks[0].0),
-            size: blocks.iter().any(|b| b.1 != blocks[0].1),
-        }
+        Heads { model: blocks.iter().any(|b| b.0 != blocks[0].0), size: blocks.iter().any(|b| b.1 != blocks[0].1) }
     }
 
     fn count(&self) -> usize {
@@ -329,10 +327,8 @@ mod tests {
 
     #[test]
     fn a_single_setting_stands_in_the_rows_name() {
-        let records = [
-            example::record("rte", "vanilla", None, 1, 0.6),
-            example::record("rte", "child-d", Some(0.3), 1, 0.6),
-        ];
+        let records =
+            [example::record("rte", "vanilla", None, 1, 0.6), example::record("rte", "child-d", Some(0.3), 1, 0.6)];
         let main = table(&records);
         assert_eq!(main.scores.rows[1][0].text, "child-d (p=0.3)");
         assert!(main.scores.rows.iter().all(|row| row[1].best), "equal means are both marked");
@@ -344,7 +340,10 @@ mod tests {
         let study = example::nasty();
         let main = table(&study.records_in_order());
         let text = main.scores.markdown();
-        assert!(text.contains("diverged") && text.contains("failed") && text.contains("collapsed"), "{text}");
+        assert!(
+            text.contains("– (1 diverged)") && text.contains("– (1 collapsed)") && text.contains("p=0.3; 1 diverged"),
+            "{text}"
+        );
         assert!(!text.to_lowercase().contains("nan"), "{text}");
     }
 

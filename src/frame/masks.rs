@@ -8,9 +8,11 @@ use crate::record::Record;
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskUse {
     pub task: String,
-    /// What two masks must share to stand in one picture: model, mode with its numbers, training size.
+    /// What two masks must share to stand in one picture: mode and model.
     pub family: String,
     pub p: Option<f64>,
+    /// Training examples asked for; `None` is all of them.
+    pub train_size: Option<u32>,
     pub seed: u64,
     /// Names the mask file.
     pub key: String,
@@ -25,11 +27,11 @@ pub fn mask_uses(records: &[Record]) -> Vec<MaskUse> {
     for record in records {
         let Some(mask) = record.outcome().and_then(|o| o.mask.as_ref()) else { continue };
         let run = &record.run;
-        let size = run.recipe.train_size.map_or(String::new(), |n| format!(" · {n} examples"));
         let used = MaskUse {
             task: run.task.name.clone(),
-            family: format!("{} · {}{size}", run.mode, run.model.name),
+            family: format!("{} · {}", run.mode, run.model.name),
             p: run.p(),
+            train_size: run.recipe.train_size,
             seed: run.seed,
             key: mask.key.clone(),
             kept: mask.kept,
@@ -48,7 +50,8 @@ pub fn mask_pairs(records: &[Record]) -> Vec<(String, String)> {
     let mut pairs = BTreeSet::new();
     for (i, a) in uses.iter().enumerate() {
         for b in &uses[i + 1..] {
-            if a.task != b.task && a.key != b.key && (&a.family, a.p, a.seed) == (&b.family, b.p, b.seed) {
+            let alike = (&a.family, a.p, a.train_size, a.seed) == (&b.family, b.p, b.train_size, b.seed);
+            if a.task != b.task && a.key != b.key && alike {
                 pairs.insert((a.key.clone().min(b.key.clone()), a.key.clone().max(b.key.clone())));
             }
         }

@@ -11,6 +11,9 @@ mod summary;
 mod table;
 mod write;
 
+pub use crate::plan::RunId;
+pub use crate::record::Record;
+pub use crate::record::mask::Overlap;
 pub use cell::{Cell, cells};
 pub use compare::{Difference, REFERENCE, best_of, difference};
 pub use main_table::{MainTable, main_table};

@@ -72,7 +72,10 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("steps".into(), count(|o| Some(o.steps.into()))),
         Column::new("train_examples".into(), count(|o| Some(o.train_examples.into()))),
         Column::new("dev_examples".into(), count(|o| Some(o.dev_examples.into()))),
-        Column::new("mask".into(), records.iter().map(|r| r.outcome()?.mask.as_ref().map(|m| &*m.key)).collect::<Vec<_>>()),
+        Column::new(
+            "mask".into(),
+            records.iter().map(|r| r.outcome()?.mask.as_ref().map(|m| &*m.key)).collect::<Vec<_>>(),
+        ),
         Column::new("mask_kept".into(), count(|o| o.mask.as_ref().map(|m| m.kept))),
         Column::new("mask_of".into(), count(|o| o.mask.as_ref().map(|m| m.of))),
         Column::new("train_loss".into(), records.iter().map(last_loss).collect::<Vec<_>>()),
@@ -132,6 +135,7 @@ mod tests {
 
     use super::*;
     use crate::frame::example;
+    use crate::record::End;
 
     #[test]
     fn one_row_a_run_with_nulls_where_nothing_is() {
@@ -168,6 +172,4 @@ mod tests {
         record.run.recipe.max_steps = Some(21);
         assert_eq!(speed(&record), Some(30.0), "21 steps of at most 16 examples are three epochs of 100");
     }
-
-    use crate::record::End;
 }

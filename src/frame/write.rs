@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use polars::prelude::*;
-use polars_io::prelude::{CsvWriter, ParquetWriter, SerWriter};
+use polars::prelude::DataFrame;
+use polars_io::SerWriter;
+use polars_io::csv::write::CsvWriter;
+use polars_io::parquet::write::ParquetWriter;
 
 /// Writes `runs.parquet` and `runs.csv` into the folder, which is made if need be.
 pub fn write(frame: &DataFrame, folder: &Path) -> Result<()> {
@@ -41,6 +43,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use polars_io::SerReader;
+    use polars_io::parquet::read::ParquetReader;
 
     use super::*;
     use crate::frame::{example, runs};

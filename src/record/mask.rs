@@ -114,7 +114,8 @@ impl Mask {
         if blake3::hash(&bytes[..bytes.len() - CHECKSUM]).as_bytes() != sum {
             bail!("it is cut off or damaged: the checksum does not match");
         }
-        let segments: Vec<Segment> = serde_json::from_slice(&body[..end]).context("its header is no list of segments")?;
+        let segments: Vec<Segment> =
+            serde_json::from_slice(&body[..end]).context("its header is no list of segments")?;
         let len = segments.iter().try_fold(0u64, |sum, s| sum.checked_add(s.len)).context("its lengths overflow")?;
         let words = &body[end + 1..];
         ensure!(
@@ -156,14 +157,7 @@ pub fn overlap((a, first): (&str, &Mask), (b, second): (&str, &Mask)) -> Result<
         bail!("the masks {a} and {b} cover different tensors{place}; only masks of one model can be compared");
     }
     let both = first.bits.iter().zip(&second.bits).map(|(x, y)| u64::from((x & y).count_ones())).sum();
-    Ok(Overlap {
-        a: a.to_owned(),
-        b: b.to_owned(),
-        a_kept: first.kept(),
-        b_kept: second.kept(),
-        both,
-        of: first.len(),
-    })
+    Ok(Overlap { a: a.to_owned(), b: b.to_owned(), a_kept: first.kept(), b_kept: second.kept(), both, of: first.len() })
 }
 
 impl Overlap {

@@ -1,2 +1,158 @@
-//! f
-pub fn stub(){}
+//! `reports/<sweep>/`: tables, figures and one page that shows them, from a study. The same study gives the same bytes.
+
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use askama::Template;
+
+pub use crate::frame::Study;
+
+use crate::figure::{Data, FIGURES, Made};
+use crate::frame::{Table, cells, csv_bytes, main_table, runs, settings_table, summary, write_file};
+
+/// What a report left, all inside its folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The page to open.
+    pub index: PathBuf,
+    /// Every file, the page last.
+    pub files: Vec<PathBuf>,
+    /// Figures that could not be drawn: name and reason.
+    pub skipped: Vec<(String, String)>,
+}
+
+/// Writes `index.html`, `tables/{main,settings}.{md,tex,csv}` and `figures/<name>.{svg,png,csv}` under `out`. A study
+/// without a finished run still makes a page. Errors are those of the file system.
+pub fn write(study: &Study, out: &Path) -> Result<Written> {
+    let records = study.records_in_order();
+    let summary = summary(&runs(&records)?)?;
+    let cells = cells(&summary)?;
+    let (main, settings) = (main_table(&cells)?, settings_table(&cells));
+    // Lists have no place in CSV; the runs themselves stand in the results.
+    let flat = summary.drop_many(["seeds", "scores"]);
+    let mut files = Vec::new();
+    let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
+        write_file(&path, bytes)?;
+        files.push(path);
+        Ok(())
+    };
+    let tables = out.join("tables");
+    let differences = main.differences.as_ref();
+    let below = |text: String| if text.is_empty() { text } else { format!("\n{text}") };
+    let with_differences =
+        |text: fn(&Table) -> String| text(&main.scores) + &below(differences.map(text).unwrap_or_default());
+    put(tables.join("main.md"), with_differences(Table::markdown).as_bytes())?;
+    put(tables.join("main.tex"), with_differences(Table::latex).as_bytes())?;
+    put(tables.join("main.csv"), main.csv.as_bytes())?;
+    put(tables.join("settings.md"), settings.markdown().as_bytes())?;
+    put(tables.join("settings.tex"), settings.latex().as_bytes())?;
+    put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
+
+    let folder = out.join("figures");
+    let data = Data::of(study)?;
+    let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
+    for figure in FIGURES {
+        let made = (figure.make)(&data).with_context(|| format!("the figure {}", figure.name))?;
+        match &made {
+            Made::Picture(picture) => {
+                picture.write(&folder, figure.name)?;
+                files.extend(["svg", "png", "csv"].map(|end| folder.join(format!("{}.{end}", figure.name))));
+            }
+            Made::Skipped(reason) => {
+                remove_stale(&folder, figure.name)?;
+                skipped.push((figure.name.to_owned(), reason.clone()));
+            }
+        }
+        drawn.push((figure, made));
+    }
+    let page = page::Page::of(study, &records, main, settings, drawn);
+    let html = page.render().context("the page of the report")?;
+    let index = out.join("index.html");
+    write_file(&index, html.as_bytes())?;
+    files.push(index.clone());
+    Ok(Written { index, files, skipped })
+}
+
+/// A picture of an earlier report must not stand beside a page that says there is none.
+fn remove_stale(folder: &Path, name: &str) -> Result<()> {
+    for end in ["svg", "png", "csv"] {
+        let path = folder.join(format!("{name}.{end}"));
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use super::*;
+    use crate::frame::example;
+
+    fn page(study: &Study) -> (tempfile::TempDir, Written, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let written = write(study, &folder.path().join("reports/x")).unwrap();
+        let html = fs::read_to_string(&written.index).unwrap();
+        (folder, written, html)
+    }
+
+    #[test]
+    fn a_whole_sweep_makes_every_file_twice_the_same() {
+        let study = example::good(3, 2, &[Some(100), None]);
+        let (_one, first, html) = page(&study);
+        let (_two, second, _) = page(&study);
+        assert_eq!(first.files.len(), 6 + 9 + 1);
+        for (a, b) in first.files.iter().zip(&second.files) {
+            assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{}", a.display());
+        }
+        assert_eq!(html.matches("<svg").count(), 3);
+        for link in ["tables/main.tex", "figures/overlap.png", "figures/low-resource.csv", "figures/reserve-rate.svg"] {
+            assert!(html.contains(&format!("href=\"{link}\"")), "{link}");
+        }
+        assert!(!html.contains("http://") || html.matches("http://").count() == 3, "only the SVG name spaces");
+    }
+
+    #[test]
+    fn the_order_of_records_does_not_matter() {
+        let study = example::good(2, 2, &[None]);
+        let mut turned = study.clone();
+        turned.records.reverse();
+        let (_one, _, a) = page(&study);
+        let (_two, _, b) = page(&turned);
+        assert!(a == b);
+    }
+
+    #[test]
+    fn names_and_messages_are_escaped_and_failures_told() {
+        let (_folder, written, html) = page(&example::nasty());
+        assert!(!html.contains("<script") && !html.contains("<b>&\"rte"), "raw names in the page");
+        for told in ["out of memory", "data/x.tsv:3: 2 fields, 3 expected", "not yet run", "is &#60;stale&#62;"] {
+            assert!(html.contains(told), "{told}");
+        }
+        assert_eq!(written.skipped.len(), 2);
+        let tex = fs::read_to_string(written.index.with_file_name("tables").join("main.tex")).unwrap();
+        assert!(tex.contains("rte\\_1") && tex.contains("vanilla\\_\\textbar{}x\\$"), "{tex}");
+    }
+
+    #[test]
+    fn nothing_recorded_still_makes_a_page() {
+        let (_folder, written, html) = page(&Study { name: "empty".into(), ..Study::default() });
+        assert_eq!(written.skipped.len(), FIGURES.len());
+        assert!(html.contains("No finished run yet") && html.contains("<b>0</b> runs planned"), "{html}");
+    }
+
+    #[test]
+    fn a_picture_that_is_no_longer_drawn_is_removed() {
+        let (folder, _, _) = page(&example::good(2, 1, &[Some(100), None]));
+        let out = folder.path().join("reports/x");
+        assert!(out.join("figures/low-resource.png").exists());
+        write(&example::good(2, 1, &[None]), &out).unwrap();
+        assert!(!out.join("figures/low-resource.png").exists() && out.join("figures/overlap.png").exists());
+    }
+}

@@ -40,7 +40,8 @@ impl Warm {
 
     /// Model and data of a job, loaded only if they are not here yet.
     pub fn take(&mut self, job: &Job) -> Result<(&mut Subject, &Loaded)> {
-        let (run, classes) = (&job.run, job.task.classes());
+        let (run, labels) = (&job.run, &job.task.labels);
+        let classes = (!labels.is_regression()).then_some(labels.outputs() as i64);
         let key = SubjectKey { folder: job.model.clone(), hash: run.model.hash.clone(), classes };
         if self.subject.as_ref().is_none_or(|(held, _)| *held != key) {
             // Dropped before the next is loaded: two models may not fit side by side.

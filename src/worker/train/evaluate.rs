@@ -24,9 +24,7 @@ pub fn dev(task: &Task, subject: &Subject, data: &Loaded) -> Scored {
     for (suffix, tokens) in &data.dev {
         let predictions = predict(subject, tokens);
         all_collapsed &= collapsed(&predictions);
-        for metric in &task.metrics {
-            scores.insert(format!("{}{suffix}", metric.name()), metric.of(&predictions, &tokens.labels));
-        }
+        scores.extend(task.score(suffix, &predictions, &tokens.labels));
     }
     Scored { scores, collapsed: all_collapsed }
 }

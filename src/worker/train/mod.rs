@@ -71,7 +71,7 @@ pub fn train(
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
     let recipe = &run.recipe;
-    let picked = sample(data.train.len(), recipe.train_size.map(|n| n as usize), run.seed);
+    let picked = sample(data.train.len(), recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);
     anyhow::ensure!(!picked.is_empty(), "task {}: the training set is empty", task.name);
     let per_epoch = picked.len().div_ceil(recipe.batch_size as usize) as u32;
     let total = (per_epoch * recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
