@@ -16,6 +16,8 @@ use crate::warm::Warm;
 pub fn serve(device_name: &str, threads: u32) -> ExitCode {
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
+    // Only a second call fails, and then the pool of the first one stands.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
     let device = match cuda::device(device_name) {
         Ok(device) => device,
         Err(message) => {

@@ -14,8 +14,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 pub use layout::{Layout, Role, Shape};
 pub use values::Values;
 
-/// Values in a block on a CPU: 256 KiB, so that a block and its temporaries stay in a core's cache.
-const CPU_BLOCK: i64 = 1 << 16;
+/// Values in a block on a CPU: 64 KiB, so that a block and its temporaries stay in a core's cache, and little enough
+/// that libtorch does not spread each operation over threads.
+const CPU_BLOCK: i64 = 1 << 14;
 
 pub struct Arena {
     pub layout: Layout,
@@ -28,23 +29,16 @@ pub struct Arena {
     leaves: Vec<Tensor>,
 }
 
-/// A stretch of the arena: the same entries of θ, g and D as views, written through.
+/// A stretch of the arena: entries of g as a view, written through.
 pub struct Block {
     /// Index of its first entry in the arena.
     pub offset: i64,
-    pub theta: Tensor,
     pub gradient: Tensor,
-    pub decay: Tensor,
 }
 
 impl Block {
     pub fn len(&self) -> i64 {
-        self.theta.numel() as i64
-    }
-
-    /// The same entries of another tensor of the arena's length.
-    pub fn of(&self, flat: &Tensor) -> Tensor {
-        flat.narrow(0, self.offset, self.len())
+        self.gradient.numel() as i64
     }
 }
 
@@ -104,12 +98,7 @@ impl Arena {
         let size = if self.device() == Device::Cpu { CPU_BLOCK } else { self.layout.len.max(1) };
         (0..self.layout.len).step_by(size as usize).map(move |offset| {
             let len = size.min(self.layout.len - offset);
-            Block {
-                offset,
-                theta: self.theta.narrow(0, offset, len),
-                gradient: self.gradient.narrow(0, offset, len),
-                decay: self.decay.narrow(0, offset, len),
-            }
+            Block { offset, gradient: self.gradient.narrow(0, offset, len) }
         })
     }
 }

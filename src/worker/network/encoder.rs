@@ -1,6 +1,9 @@
 //! A BERT-shaped encoder with a sequence-classification head, its parameters leaves of an arena.
 //!
 //! Equal to `BertForSequenceClassification` of transformers (eager attention), parameter by parameter.
+//!
+//! No work is done on padding: the tokens of a batch lie packed, `[N, H]`, one example behind the other, and only
+//! attention, where tokens meet, lays them out as `[B, T]`.
 
 use tch::{Kind, Tensor};
 
@@ -48,14 +51,28 @@ pub fn shapes(config: &Config, labels: i64) -> Vec<Shape> {
     shapes
 }
 
-/// A batch as the encoder reads it.
+/// A batch as the encoder reads it: B examples, N tokens, T tokens in the longest.
 pub struct Input {
-    /// Token ids, `[B, T]`, int64.
+    /// Token ids, `[N]`, int64.
     pub ids: Tensor,
-    /// Token types, `[B, T]`, int64.
+    /// Token types, `[N]`, int64.
     pub types: Tensor,
+    /// Position of each token in its example, `[N]`, int64.
+    pub positions: Tensor,
+    /// Index of each example's first token, `[B]`, int64.
+    pub firsts: Tensor,
+    /// Where each token stands in the padded layout, `[N]`, int64, in 0..B·T.
+    pub places: Tensor,
     /// Added to attention scores: 0 at tokens, the most negative number at padding, `[B, 1, 1, T]`, fp32.
     pub bias: Tensor,
+}
+
+impl Input {
+    /// B and T.
+    fn shape(&self) -> (i64, i64) {
+        let size = self.bias.size();
+        (size[0], size[3])
+    }
 }
 
 /// Where a parameter of the encoder met its input: what the per-example gradients are made from.
@@ -64,9 +81,9 @@ pub struct Site {
     /// Segments of weight and bias.
     pub weight: usize,
     pub bias: usize,
-    /// What went in, `[B, T, in]`.
+    /// What went in, `[N, in]`.
     pub input: Tensor,
-    /// What came out, `[B, T, out]`, still in the graph.
+    /// What came out, `[N, out]`, still in the graph.
     pub output: Tensor,
 }
 
@@ -199,37 +216,43 @@ impl Encoder {
     /// Logits, `[B, labels]`.
     pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
         let hidden_dropout = self.config.hidden_dropout_prob;
-        let width = input.ids.size()[1];
-        let positions = self.positions.narrow(0, 0, width); // [T, H]
-        let embedded = self.words.embedding_of(&input.ids) + self.types.embedding_of(&input.types) + positions; // [B, T, H]
+        let embedded = look_up(&self.words, &input.ids)
+            + look_up(&self.types, &input.types)
+            + look_up(&self.positions, &input.positions); // [N, H]
         let mut x = dropout(self.embeddings_norm.forward(&embedded, pass), hidden_dropout, pass);
         for layer in &self.layers {
-            let context = self.attend(layer, &x, &input.bias, pass);
+            let context = self.attend(layer, &x, input, pass);
             let attended = dropout(layer.attention.forward(&context, pass), hidden_dropout, pass);
             x = layer.attention_norm.forward(&(attended + x), pass);
-            let inner = self.activate(layer.inner.forward(&x, pass)); // [B, T, inner]
+            let inner = self.activate(layer.inner.forward(&x, pass)); // [N, inner]
             let outer = dropout(layer.outer.forward(&inner, pass), hidden_dropout, pass);
             x = layer.outer_norm.forward(&(outer + x), pass);
         }
-        let first = x.select(1, 0); // [B, T, H] → [B, H]
+        let first = x.index_select(0, &input.firsts); // [N, H] → [B, H]
         let pooled = self.pooler.forward(&first, pass).tanh();
         let rate = self.config.classifier_dropout.unwrap_or(hidden_dropout);
         self.head.forward(&dropout(pooled, rate, pass), pass)
     }
 
-    /// Multi-head self-attention before its output projection, `[B, T, H]`.
-    fn attend(&self, layer: &Layer, x: &Tensor, bias: &Tensor, pass: &mut Pass) -> Tensor {
-        let (batch, width, hidden) = x.size3().expect("[B, T, H]");
+    /// Multi-head self-attention before its output projection, `[N, H]`.
+    fn attend(&self, layer: &Layer, x: &Tensor, input: &Input, pass: &mut Pass) -> Tensor {
+        let ((batch, width), (tokens, hidden)) = (input.shape(), x.size2().expect("[N, H]"));
         let heads = self.config.num_attention_heads;
         let size = hidden / heads;
-        // [B, T, H] → [B, heads, T, size]
-        let split = |y: Tensor| y.view([batch, width, heads, size]).transpose(1, 2);
+        // A batch of equal lengths is its own padded layout.
+        let padded = tokens < batch * width;
+        // [N, H] → [B, heads, T, size]
+        let split = |y: Tensor| {
+            let y = if padded { y.new_zeros([batch * width, hidden], (y.kind(), y.device())).index_copy(0, &input.places, &y) } else { y };
+            y.view([batch, width, heads, size]).transpose(1, 2)
+        };
         let query = split(layer.query.forward(x, pass));
         let key = split(layer.key.forward(x, pass));
         let value = split(layer.value.forward(x, pass));
-        let scores = query.matmul(&key.transpose(2, 3)) * (size as f64).powf(-0.5) + bias; // [B, heads, T, T]
+        let scores = query.matmul(&key.transpose(2, 3)) * (size as f64).powf(-0.5) + &input.bias; // [B, heads, T, T]
         let weights = dropout(scores.softmax(-1, Kind::Float), self.config.attention_probs_dropout_prob, pass);
-        weights.matmul(&value).transpose(1, 2).contiguous().view([batch, width, hidden])
+        let context = weights.matmul(&value).transpose(1, 2).contiguous().view([batch * width, hidden]);
+        if padded { context.index_select(0, &input.places) } else { context } // [N, H]
     }
 
     fn activate(&self, x: Tensor) -> Tensor {
@@ -245,13 +268,7 @@ fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Tensor {
     if pass.train && rate > 0.0 { x.dropout(rate, true) } else { x }
 }
 
-trait Lookup {
-    fn embedding_of(&self, ids: &Tensor) -> Tensor;
-}
-
-impl Lookup for Tensor {
-    /// Rows of a table `[V, H]` at `ids` `[B, T]`: `[B, T, H]`.
-    fn embedding_of(&self, ids: &Tensor) -> Tensor {
-        Tensor::embedding(self, ids, -1, false, false)
-    }
+/// Rows of a table `[V, H]` at `ids` `[N]`: `[N, H]`.
+fn look_up(table: &Tensor, ids: &Tensor) -> Tensor {
+    Tensor::embedding(table, ids, -1, false, false)
 }

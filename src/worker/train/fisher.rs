@@ -2,7 +2,7 @@
 //!
 //! **Per example**, the paper's equation: F = (1/N) Σⱼ gⱼ², gⱼ the gradient of example j's own loss. No example is
 //! sent backward alone. For a linear layer y = xWᵀ + b the gradient of example j is δⱼᵀxⱼ, where δⱼ = ∂Lⱼ/∂y is what
-//! one backward pass of the *summed* loss leaves in row j, because the examples of a batch do not meet. So one
+//! one backward pass of the *summed* loss leaves in j's rows, because the examples of a batch do not meet. So one
 //! forward and one backward pass to the activations serve a whole batch, and each layer adds Σⱼ (δⱼᵀxⱼ)². A layer
 //! norm y = x̂⊙w + b gives Σⱼ (Σₜ δⱼₜ⊙x̂ⱼₜ)², a bias Σⱼ (Σₜ δⱼₜ)².
 //!
@@ -48,33 +48,33 @@ fn is_encoder(subject: &Subject, site: &Site) -> bool {
     subject.arena.layout.segments[site.weight].role == Role::Encoder
 }
 
-/// Adds each example's squared gradient at a site. `delta` is `[B, T, out]`.
+/// Adds each example's squared gradient at a site. `delta` is `[N, out]`, the examples one behind the other.
 fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize], flat: &Tensor) {
     let layout = &subject.arena.layout;
-    let mut weight = layout.segments[site.weight].of(flat);
+    let shape = layout.segments[site.weight].shape.as_slice();
+    let mut weight = layout.segments[site.weight].of(flat).view(shape);
     let mut bias = layout.segments[site.bias].of(flat);
-    match site.kind {
-        SiteKind::Linear => {
-            let shape = layout.segments[site.weight].shape.as_slice();
-            let mut weight = weight.view(shape); // [out, in]
-            for (row, &length) in lengths.iter().enumerate() {
-                // One example at a time, so that its gradient is squared while still in the cache.
-                let delta = delta.select(0, row as i64).narrow(0, 0, length as i64); // [t, out]
-                let input = site.input.select(0, row as i64).narrow(0, 0, length as i64); // [t, in]
-                let gradient = delta.transpose(0, 1).matmul(&input); // [out, in]
-                let _ = weight.addcmul_(&gradient, &gradient);
-            }
-        }
+    let normed = match site.kind {
+        SiteKind::Linear => None,
         SiteKind::LayerNorm => {
             let eps = subject.encoder.config.layer_norm_eps;
-            let width = layout.segments[site.weight].shape.as_slice();
-            let normed = site.input.layer_norm::<Tensor>(width, None, None, eps, false);
-            let gradient = (delta * normed).sum_dim_intlist(1, false, Kind::Float); // [B, H]
-            weight += gradient.square().sum_dim_intlist(0, false, Kind::Float);
+            Some(delta * site.input.layer_norm::<Tensor>(shape, None, None, eps, false))
         }
+    };
+    let mut from = 0;
+    // One example at a time, so that its gradient is squared while still in the cache.
+    for &length in lengths {
+        let length = length as i64;
+        let own = |whole: &Tensor| whole.narrow(0, from, length);
+        let gradient = match &normed {
+            None => own(delta).transpose(0, 1).matmul(&own(&site.input)), // [out, t] × [t, in] → [out, in]
+            Some(normed) => own(normed).sum_dim_intlist(0, false, Kind::Float), // [t, H] → [H]
+        };
+        let _ = weight.addcmul_(&gradient, &gradient);
+        let gradient = own(delta).sum_dim_intlist(0, false, Kind::Float); // [t, out] → [out]
+        let _ = bias.addcmul_(&gradient, &gradient);
+        from += length;
     }
-    let gradient = delta.sum_dim_intlist(1, false, Kind::Float); // [B, out]
-    bias += gradient.square().sum_dim_intlist(0, false, Kind::Float);
 }
 
 /// Mean squared batch gradient, each tensor clipped to `max_norm`, dropout on: `[E]`.

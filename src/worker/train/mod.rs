@@ -122,7 +122,7 @@ pub fn train(
             return Ok(Ending::Diverged { step });
         }
         let rate = schedule.rate(step);
-        adam.step(&subject.arena, method.as_ref(), rate, norm, Moment { seed: run.seed, step });
+        adam.step(&mut subject.arena, method.as_ref(), rate, norm, Moment { seed: run.seed, step });
         losses += loss;
         done = step;
         log.write(step, loss, rate, norm, rows.len())?;

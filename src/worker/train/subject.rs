@@ -78,15 +78,29 @@ impl Subject {
 
     pub fn input(&self, batch: &Batch) -> Input {
         let device = self.arena.device();
-        let shape = [batch.rows as i64, batch.width as i64];
-        let mut bias = vec![f32::MIN; batch.rows * batch.width];
+        let (rows, width) = (batch.rows, batch.width);
+        let tokens = batch.lengths.iter().sum();
+        let mut bias = vec![f32::MIN; rows * width];
+        let mut packed: [Vec<i64>; 4] = std::array::from_fn(|_| Vec::with_capacity(tokens));
+        let [ids, types, positions, places] = &mut packed;
+        let mut firsts = Vec::with_capacity(rows);
         for (row, &length) in batch.lengths.iter().enumerate() {
-            bias[row * batch.width..][..length].fill(0.0);
+            let from = row * width;
+            bias[from..from + length].fill(0.0);
+            firsts.push(ids.len() as i64);
+            ids.extend(&batch.ids[from..from + length]);
+            types.extend(&batch.types[from..from + length]);
+            positions.extend(0..length as i64);
+            places.extend(from as i64..(from + length) as i64);
         }
+        let [ids, types, positions, places] = packed.map(|list| Tensor::from_slice(&list).to_device(device));
         Input {
-            ids: Tensor::from_slice(&batch.ids).view(shape).to_device(device),
-            types: Tensor::from_slice(&batch.types).view(shape).to_device(device),
-            bias: Tensor::from_slice(&bias).view([shape[0], 1, 1, shape[1]]).to_device(device), // [B, 1, 1, T]
+            ids,
+            types,
+            positions,
+            places,
+            firsts: Tensor::from_slice(&firsts).to_device(device),
+            bias: Tensor::from_slice(&bias).view([rows as i64, 1, 1, width as i64]).to_device(device), // [B, 1, 1, T]
         }
     }
 
