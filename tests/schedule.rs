@@ -10,11 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sweep::plan::{Choice, Input, Recipe, Run, RunId};
+use sweep::protocol::Job;
 use sweep::record::log::{self, What};
 use sweep::record::store::Store;
 use sweep::record::{End, Failure};
 use sweep::schedule::{self, Interrupts, Note, Observer, Options, Slot, Summary};
-use sweep::protocol::Job;
+use sweep::task::{Column, Format, Labels, Source, Task};
 
 /// A results folder, the notes that an observer saw, and a way to interrupt.
 struct Bench {
@@ -53,7 +54,17 @@ impl Bench {
             recipe: Recipe { max_steps: Some(steps), ..Recipe::default() },
             seed,
         };
-        let task = sweep::task::Task { name: "rte".into(), train: "train.tsv".into() };
+        let task = Task {
+            name: "rte".into(),
+            train: Source { path: "train.tsv".into(), format: Format::Jsonl },
+            dev: Vec::new(),
+            text: Vec::new(),
+            label: Column::Index(0),
+            labels: Labels::Regression,
+            skip: None,
+            skip_torn: false,
+            metrics: Vec::new(),
+        };
         let id = run.id();
         Job {
             folder: self.store.run_folder(&id),

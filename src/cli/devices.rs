@@ -29,7 +29,8 @@ pub fn worker_program() -> Result<PathBuf> {
     let here = std::env::current_exe().context("cannot find out where this program lies")?;
     let worker = here.with_file_name("sweep-worker");
     if !worker.is_file() {
-        let say = format!("the trainer {} is missing; `make build` or `make install` makes both programs", worker.display());
+        let say =
+            format!("the trainer {} is missing; `make build` or `make install` makes both programs", worker.display());
         return Err(Refusal(say).into());
     }
     Ok(worker)
@@ -40,10 +41,15 @@ pub fn worker_program() -> Result<PathBuf> {
 /// # Errors
 /// The trainer does not start: libtorch is missing or another version.
 pub fn probe(worker: &Path) -> Result<Probe> {
-    let output = Command::new(worker).arg("--probe").output().with_context(|| format!("cannot start {}", worker.display()))?;
+    let output =
+        Command::new(worker).arg("--probe").output().with_context(|| format!("cannot start {}", worker.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let say = format!("the trainer {} does not start; `make setup` fetches libtorch. It said: {}", worker.display(), said.trim());
+        let say = format!(
+            "the trainer {} does not start; `make setup` fetches libtorch. It said: {}",
+            worker.display(),
+            said.trim()
+        );
         return Err(Refusal(say).into());
     }
     serde_json::from_slice(&output.stdout).context("the trainer's answer cannot be read; build both programs anew")
@@ -75,7 +81,10 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
     let mut slots = Vec::new();
     for device in devices {
         if !there.contains(&device) {
-            let say = format!("no device \"{device}\" on this machine; it has {}. `sweep doctor` says more", there.join(", "));
+            let say = format!(
+                "no device \"{device}\" on this machine; it has {}. `sweep doctor` says more",
+                there.join(", ")
+            );
             return Err(Refusal(say).into());
         }
         let automatic = match device.as_str() {

@@ -62,7 +62,10 @@ fn libtorch() -> Vec<Finding> {
             let driver = Path::new("/proc/driver/nvidia/version").exists();
             if driver && !probe.devices.iter().any(|(name, _)| name.starts_with("cuda")) {
                 let what = "an NVIDIA driver is here, but libtorch has no CUDA".to_owned();
-                findings.push(bad(what, "SWEEP_LIBTORCH=full make setup, or LD_LIBRARY_PATH at the lib folder of a torch 2.11.0 with CUDA"));
+                findings.push(bad(
+                    what,
+                    "SWEEP_LIBTORCH=full make setup, or LD_LIBRARY_PATH at the lib folder of a torch 2.11.0 with CUDA",
+                ));
             }
             findings
         }
@@ -86,11 +89,17 @@ fn models(places: &Places) -> Vec<Finding> {
     let mut findings = Vec::new();
     for root in &roots {
         let Ok(entries) = std::fs::read_dir(root) else { continue };
-        let mut folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("config.json").is_file()).collect();
+        let mut folders: Vec<PathBuf> =
+            entries.flatten().map(|e| e.path()).filter(|p| p.join("config.json").is_file()).collect();
         folders.sort();
         for folder in folders {
             findings.push(match model::check(&folder) {
-                Ok(config) => good(format!("model {}: {}, {} layers", folder.display(), config.model_type, config.num_hidden_layers)),
+                Ok(config) => good(format!(
+                    "model {}: {}, {} layers",
+                    folder.display(),
+                    config.model_type,
+                    config.num_hidden_layers
+                )),
                 Err(error) => bad(format!("model {error:#}"), "fetch the model again, or remove its folder"),
             });
         }
@@ -104,7 +113,8 @@ fn models(places: &Places) -> Vec<Finding> {
 
 fn data(places: &Places) -> Vec<Finding> {
     let roots: Vec<PathBuf> = places.data.iter().cloned().chain([PathBuf::from("data")]).collect();
-    let (there, absent): (Vec<&str>, Vec<&str>) = task::names().into_iter().partition(|name| task::resolve(name, &roots).is_ok());
+    let (there, absent): (Vec<&str>, Vec<&str>) =
+        task::names().into_iter().partition(|name| task::resolve(name, &roots).is_ok());
     let looked: Vec<String> = roots.iter().map(|r| r.display().to_string()).collect();
     let mut findings = Vec::new();
     if there.is_empty() {
@@ -114,7 +124,10 @@ fn data(places: &Places) -> Vec<Finding> {
     }
     if !absent.is_empty() {
         // Not everybody needs every data set, so this is no fault.
-        findings.push(good(format!("(no data for {}; lay the files in the GLUE layout under --data or SWEEP_DATA)", absent.join(", "))));
+        findings.push(good(format!(
+            "(no data for {}; lay the files in the GLUE layout under --data or SWEEP_DATA)",
+            absent.join(", ")
+        )));
     }
     findings
 }

@@ -146,7 +146,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     if arguments.list {
         for j in &judged {
-            let why = j.failure.map_or_else(|| j.reason.word().to_owned(), |f| format!("{}: {}", j.reason.word(), f.cause()));
+            let why =
+                j.failure.map_or_else(|| j.reason.word().to_owned(), |f| format!("{}: {}", j.reason.word(), f.cause()));
             print(&format!("{:.10}  {:<24}  {}", j.id, why, j.run.label()))?;
         }
     } else {
@@ -177,7 +178,18 @@ fn groups(judged: &[Judged]) -> Table {
         groups.entry((&j.run.task.name, &j.run.model.name, &j.run.mode)).or_default().push(j);
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["task", "model", "mode", "p", "runs", "new", "done", "failed before", "stale", "to do takes"]);
+    table.load_style(NOTHING).set_header([
+        "task",
+        "model",
+        "mode",
+        "p",
+        "runs",
+        "new",
+        "done",
+        "failed before",
+        "stale",
+        "to do takes",
+    ]);
     for ((task, model, mode), group) in groups {
         let mut rates: Vec<String> = Vec::new();
         for p in group.iter().filter_map(|j| j.run.p()).map(|p| p.to_string()) {

@@ -7,9 +7,9 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plan::RunId;
+use crate::protocol::Job;
 use crate::record::{End, Failure};
 use crate::schedule::{Note, Observer};
-use crate::protocol::Job;
 
 /// A label is not padded beyond this many columns.
 const WIDEST_LABEL: usize = 44;
@@ -286,6 +286,7 @@ mod tests {
     use super::*;
     use crate::plan::{Choice, Input, Recipe, Run};
     use crate::record::Outcome;
+    use crate::task::{Column, Format, Labels, Source};
 
     fn jobs(n: u64) -> Vec<Job> {
         let job = |seed| {
@@ -300,7 +301,17 @@ mod tests {
             Job {
                 id: run.id(),
                 run,
-                task: crate::task::Task { name: "rte".into(), train: "train.tsv".into() },
+                task: crate::task::Task {
+                    name: "rte".into(),
+                    train: Source { path: "train.tsv".into(), format: Format::Jsonl },
+                    dev: Vec::new(),
+                    text: Vec::new(),
+                    label: Column::Index(0),
+                    labels: Labels::Regression,
+                    skip: None,
+                    skip_torn: false,
+                    metrics: Vec::new(),
+                },
                 model: "model".into(),
                 folder: "run".into(),
                 cache: "cache".into(),

@@ -62,7 +62,8 @@ impl Head {
             }
             return Ok(Head { name, home: PathBuf::new(), results: None, reports: None });
         }
-        let text = std::fs::read_to_string(sweep).map_err(|e| Refusal(format!("cannot read {}: {e}", sweep.display())))?;
+        let text =
+            std::fs::read_to_string(sweep).map_err(|e| Refusal(format!("cannot read {}: {e}", sweep.display())))?;
         let table: toml::Table = text.parse().map_err(|e| Refusal(format!("{} is no TOML: {e}", sweep.display())))?;
         let text = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).map(str::to_owned);
         let run = table.get("run").and_then(toml::Value::as_table);

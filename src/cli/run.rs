@@ -8,12 +8,12 @@ use super::plan::{Judged, judge, select};
 use super::workspace::Workspace;
 use super::{Exit, Places, Refusal, complain, devices, print, progress, study};
 use crate::plan::RunId;
+use crate::protocol::Job;
 use crate::record::End;
 use crate::record::lock::{Lock, LockError};
 use crate::record::store::Manifest;
 use crate::schedule::local::{self, Interrupts, Observer, Options};
 use crate::schedule::state::Note;
-use crate::protocol::Job;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -42,7 +42,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let workspace = Workspace::open(&arguments.file, &arguments.places)?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;
-    let slots = devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
+    let slots =
+        devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
     let records = workspace.store.read_all()?;
     let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
     let mut to_do: Vec<&Judged> = Vec::new();
@@ -76,12 +77,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         runs: workspace.runs.clone(),
     })?;
     let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
-    let options = Options {
-        worker,
-        slots,
-        commit: env!("SWEEP_COMMIT").to_owned(),
-        interrupts: Interrupts::from_signals()?,
-    };
+    let options =
+        Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts: Interrupts::from_signals()? };
     let mut screen = Screen { progress: progress::Progress::new(&jobs, options.slots.len()), failures: Vec::new() };
     let summary = local::run(jobs, store, name, &options, &mut screen);
     let Screen { progress, failures } = screen;
@@ -96,7 +93,12 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
     }
     let earlier = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;
-    let mut line = format!("{} done now, {earlier} done before, {} failed, {} left", summary.done, summary.failed + diverged, summary.left);
+    let mut line = format!(
+        "{} done now, {earlier} done before, {} failed, {} left",
+        summary.done,
+        summary.failed + diverged,
+        summary.left
+    );
     if summary.interrupted {
         line += &format!("; stopped on request, `sweep run {}` goes on", arguments.file.display());
     }

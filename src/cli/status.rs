@@ -68,9 +68,20 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["sweep", "runs", "done", "collapsed", "failed", "left", "running"]);
     for line in &lines {
-        let running = line.running.as_ref().map_or_else(String::new, |h| format!("process {} on {}, since {}", h.pid, h.host, h.started));
+        let running = line
+            .running
+            .as_ref()
+            .map_or_else(String::new, |h| format!("process {} on {}, since {}", h.pid, h.host, h.started));
         let count = |n: usize| n.to_string();
-        table.add_row([line.sweep.clone(), count(line.runs), count(line.done), count(line.collapsed), count(line.failed), count(line.left), running]);
+        table.add_row([
+            line.sweep.clone(),
+            count(line.runs),
+            count(line.done),
+            count(line.collapsed),
+            count(line.failed),
+            count(line.left),
+            running,
+        ]);
     }
     print(&table.to_string())?;
     Ok(Exit::Done)

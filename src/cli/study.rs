@@ -66,7 +66,8 @@ fn overlaps(store: &Store, name: &str, records: &[Record]) -> Result<Vec<Overlap
     if path.is_file() {
         let mut reader = csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
         for row in reader.deserialize() {
-            let overlap: Overlap = row.with_context(|| format!("{} is damaged; remove it and run the sweep again", path.display()))?;
+            let overlap: Overlap =
+                row.with_context(|| format!("{} is damaged; remove it and run the sweep again", path.display()))?;
             known.insert((overlap.a.clone(), overlap.b.clone()), overlap);
         }
     }

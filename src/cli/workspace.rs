@@ -28,8 +28,9 @@ impl Workspace {
     /// # Errors
     /// Faults of the file with their places; else data and models that are missing or unusable, all of them.
     pub fn open(file: &Path, places: &Places) -> Result<Workspace> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| Refusal(format!("cannot read the sweep file {}: {e}; sweep files lie in sweeps/", file.display())))?;
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            Refusal(format!("cannot read the sweep file {}: {e}; sweep files lie in sweeps/", file.display()))
+        })?;
         let home = file.parent().unwrap_or(Path::new("."));
         let models = RefCell::new(BTreeMap::new());
         let find_model = |name: &str, run: &RunTable| {
@@ -68,7 +69,8 @@ impl Workspace {
     /// # Errors
     /// The first fault of every task, all together.
     pub fn check_data(&self) -> Result<()> {
-        let faults: Vec<String> = self.tasks.values().filter_map(|t| t.check().err().map(|e| format!("{e:#}"))).collect();
+        let faults: Vec<String> =
+            self.tasks.values().filter_map(|t| t.check().err().map(|e| format!("{e:#}"))).collect();
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
     }
 }

@@ -93,7 +93,11 @@ impl Config {
             ensure!(value > 0, "{name} is {value}; it must be at least 1");
         }
         if config.hidden_size % config.num_attention_heads != 0 {
-            bail!("hidden_size {} is no multiple of {} attention heads", config.hidden_size, config.num_attention_heads);
+            bail!(
+                "hidden_size {} is no multiple of {} attention heads",
+                config.hidden_size,
+                config.num_attention_heads
+            );
         }
         ensure!(
             ACTIVATIONS.contains(&config.hidden_act.as_str()),

@@ -31,7 +31,8 @@ pub fn find(name: &str, roots: &[PathBuf]) -> Result<PathBuf> {
 /// Checks what can be checked without loading a weight: config, and the files that a run will read.
 pub fn check(folder: &Path) -> Result<Config> {
     let config = Config::read(folder)?;
-    for (what, names) in [("weights", &["model.safetensors"][..]), ("tokenizer", &["tokenizer.json", "vocab.txt"][..])] {
+    for (what, names) in [("weights", &["model.safetensors"][..]), ("tokenizer", &["tokenizer.json", "vocab.txt"][..])]
+    {
         if !names.iter().any(|name| folder.join(name).is_file()) {
             bail!("{} has no {what}: {} is missing", folder.display(), names.join(" or "));
         }

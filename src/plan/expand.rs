@@ -12,7 +12,11 @@ use crate::spec::{Axis, Fault, Faults, Mode, Point, Sweep};
 ///
 /// # Errors
 /// A filter that takes nothing away, a grid without runs.
-pub fn expand(sweep: &Sweep, task: &dyn Fn(&str) -> String, model: &dyn Fn(&str) -> String) -> Result<Vec<Run>, Faults> {
+pub fn expand(
+    sweep: &Sweep,
+    task: &dyn Fn(&str) -> String,
+    model: &dyn Fn(&str) -> String,
+) -> Result<Vec<Run>, Faults> {
     let points = points(sweep)?;
     let mut hashes: BTreeMap<(bool, String), Input> = BTreeMap::new();
     let mut input = |is_task: bool, name: String| -> Input {
@@ -25,7 +29,8 @@ pub fn expand(sweep: &Sweep, task: &dyn Fn(&str) -> String, model: &dyn Fn(&str)
         for (name, value) in &point {
             set(&mut recipe, name, value);
         }
-        let numbers = mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), point.get(n.name)?.json()))).collect();
+        let numbers =
+            mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), point.get(n.name)?.json()))).collect();
         let seed = match point.get("seed") {
             Some(Value::Whole(seed)) => *seed as u64,
             _ => 1,
@@ -109,7 +114,11 @@ fn filter(sweep: &Sweep, points: &mut Vec<(&Mode, Point)>) -> Vec<Fault> {
         for clause in clauses {
             if !points.iter().any(|(_, point)| clause.filter.takes(point)) {
                 let does = if name == "[[only]]" { "keeps" } else { "excludes" };
-                let fault = Fault::new(clause.span.clone(), format!("this {name} {does} nothing"), "no run of the grid is meant");
+                let fault = Fault::new(
+                    clause.span.clone(),
+                    format!("this {name} {does} nothing"),
+                    "no run of the grid is meant",
+                );
                 faults.push(fault.help("all its conditions must hold for a run; values are those of the grid"));
             }
         }
@@ -134,6 +143,7 @@ fn set(recipe: &mut Recipe, name: &str, value: &Value) {
         "epochs" => recipe.epochs = whole(value),
         "max_steps" => recipe.max_steps = Some(whole(value)),
         "train_size" => recipe.train_size = Some(whole(value)),
+        "dev_size" => recipe.dev_size = Some(whole(value)),
         "batch_size" => recipe.batch_size = whole(value),
         "max_length" => recipe.max_length = whole(value),
         "lr" => recipe.lr = real(value),

@@ -38,6 +38,8 @@ pub struct Recipe {
     pub max_steps: Option<u32>,
     /// Training examples used: the first n of a shuffle by seed, so that smaller samples are nested in larger ones.
     pub train_size: Option<u32>,
+    /// Dev examples scored: a fixed sample, the same for every seed, so that scores compare.
+    pub dev_size: Option<u32>,
     /// Examples in a step.
     pub batch_size: u32,
     /// Tokens after which a sentence or pair is cut, special tokens included.
@@ -66,6 +68,7 @@ impl Default for Recipe {
             epochs: 3,
             max_steps: None,
             train_size: None,
+            dev_size: None,
             batch_size: 16,
             max_length: 128,
             lr: 2e-5,

@@ -15,10 +15,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::process::Process;
 use super::state::{Command, Event, Exit, Finish, Note, State, Worker};
 use crate::plan::RunId;
+use crate::protocol::{Job, Order};
 use crate::record::log::{self, Log, What};
 use crate::record::store::Store;
 use crate::record::{End, FORMAT, Provenance, Record};
-use crate::protocol::{Job, Order};
 
 /// How often interrupts are looked for and the display may move.
 const BEAT: Duration = Duration::from_millis(100);

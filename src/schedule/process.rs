@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::state::{Event, Exit, Worker};
-use crate::record::store::make_folder;
 use crate::protocol::{Message, Order};
+use crate::record::store::make_folder;
 
 /// Longest line taken from a worker, bytes; what is longer is cut into lines of this length.
 const LONGEST_LINE: u64 = 16 << 20;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::plan::RunId;
+use crate::protocol::Message;
 use crate::record::log::What;
 use crate::record::{End, Failure, Provenance};
-use crate::protocol::Message;
 
 /// Workers of one slot that may die in a row without ever becoming ready.
 const STRIKES: u32 = 3;

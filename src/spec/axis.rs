@@ -37,7 +37,8 @@ pub fn read(table: &Table, numbers: &[&Number], faults: &Collector, skip: &[&str
             _ => match numbers.iter().find(|n| n.name == name) {
                 Some(number) => Some(*number),
                 None => {
-                    let known: Vec<&str> = names.into_iter().chain(skip.iter().copied()).chain(numbers.iter().map(|n| n.name)).collect();
+                    let known: Vec<&str> =
+                        names.into_iter().chain(skip.iter().copied()).chain(numbers.iter().map(|n| n.name)).collect();
                     let title = format!("unknown key \"{name}\" in {}", table.name);
                     faults.add(Fault::new(span, title, "no such axis").help(suggestion(&name, known)));
                     continue;
@@ -58,7 +59,13 @@ pub fn read_own(table: &Table, numbers: &[&Number], faults: &Collector) -> Vec<A
     numbers.iter().filter_map(read).collect()
 }
 
-fn read_axis(name: String, span: Range<usize>, entry: &Entry, number: Option<&Number>, faults: &Collector) -> Option<Axis> {
+fn read_axis(
+    name: String,
+    span: Range<usize>,
+    entry: &Entry,
+    number: Option<&Number>,
+    faults: &Collector,
+) -> Option<Axis> {
     let (values, spans): (Vec<Value>, Vec<Range<usize>>) = match entry.get_ref() {
         DeValue::Array(items) => {
             let read = |item: &Entry| Some((one(&name, item, number, faults)?, item.span()));
@@ -121,12 +128,18 @@ fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector)
     let stepped = table.get("step").is_some();
     table.finish();
     let Some(number) = number else {
-        faults.add(Fault::new(entry.span(), format!("{name} must be a list of names"), "a range").help("ranges are for numbers"));
+        faults.add(
+            Fault::new(entry.span(), format!("{name} must be a list of names"), "a range")
+                .help("ranges are for numbers"),
+        );
         return None;
     };
     let (Some(from), Some(to)) = (from, to) else {
         let help = format!("write {name} = {{ from = 1, to = 10 }}, with step = … for steps other than 1");
-        faults.add(Fault::new(entry.span(), format!("the range of {name} needs from and to"), "a number is missing").help(help));
+        faults.add(
+            Fault::new(entry.span(), format!("the range of {name} needs from and to"), "a number is missing")
+                .help(help),
+        );
         return None;
     };
     if stepped && step.is_none() {
@@ -143,7 +156,11 @@ fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector)
     // Half a rounding error more, so that 0.1 to 0.9 by 0.2 ends at 0.9.
     let count = ((b - a) / s + 1e-9).floor() as usize + 1;
     if count > LONGEST {
-        faults.add(Fault::new(entry.span(), format!("the range of {name} has {count} values"), format!("at most {LONGEST}")));
+        faults.add(Fault::new(
+            entry.span(),
+            format!("the range of {name} has {count} values"),
+            format!("at most {LONGEST}"),
+        ));
         return None;
     }
     let whole = [&from, &to, &step].iter().all(|v| matches!(v, Value::Whole(_)));
@@ -181,7 +198,9 @@ pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<Str
             match item.get_ref() {
                 DeValue::String(name) if !grid.iter().any(|axis| axis.name == *name.as_ref()) => {
                     let help = suggestion(name, grid.iter().map(|a| a.name.as_str()));
-                    faults.add(Fault::new(item.span(), format!("zip names no axis \"{name}\""), "not in [grid]").help(help));
+                    faults.add(
+                        Fault::new(item.span(), format!("zip names no axis \"{name}\""), "not in [grid]").help(help),
+                    );
                 }
                 DeValue::String(name) if zips.iter().chain([&names]).flatten().any(|n| *n == *name.as_ref()) => {
                     wrong(item.span(), format!("{name} is zipped already"));
@@ -205,8 +224,12 @@ pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<Str
 
 /// `slots_per_device`: a count, or "auto".
 pub fn slots(table: &Table) -> Option<u32> {
-    let number =
-        Number { name: "slots_per_device", what: "worker processes on a device", domain: Domain::Whole { from: 1, to: 256 }, standard: Standard::Absent("auto") };
+    let number = Number {
+        name: "slots_per_device",
+        what: "worker processes on a device",
+        domain: Domain::Whole { from: 1, to: 256 },
+        standard: Standard::Absent("auto"),
+    };
     let entry = table.get("slots_per_device")?;
     if matches!(entry.get_ref(), DeValue::String(word) if word == "auto") {
         return None;

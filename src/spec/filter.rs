@@ -59,7 +59,9 @@ impl Filter {
 
     /// Whether a run is meant. A condition on something that the run does not have does not hold.
     pub fn takes(&self, point: &Point) -> bool {
-        self.0.iter().all(|c| point.get(&c.name).is_some_and(|found| c.values.iter().any(|v| holds(c.relation, found, v))))
+        self.0
+            .iter()
+            .all(|c| point.get(&c.name).is_some_and(|found| c.values.iter().any(|v| holds(c.relation, found, v))))
     }
 }
 
@@ -82,7 +84,10 @@ fn condition(text: &str, names: &[&str]) -> Result<Condition> {
 fn word(text: &str) -> Value {
     let text = text.trim_matches('"');
     let whole = text.parse().map(Value::Whole);
-    whole.or_else(|_| text.parse().map(Value::Real)).or_else(|_| text.parse().map(Value::Flag)).unwrap_or(Value::Word(text.to_owned()))
+    whole
+        .or_else(|_| text.parse().map(Value::Real))
+        .or_else(|_| text.parse().map(Value::Flag))
+        .unwrap_or(Value::Word(text.to_owned()))
 }
 
 fn holds(relation: Relation, found: &Value, value: &Value) -> bool {

@@ -13,8 +13,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 pub use axis::Axis;
-pub use fault::{Fault, Faults};
 use fault::suggestion;
+pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
 use recipe::{LOG_EVERY, RECIPE};
@@ -111,9 +111,8 @@ impl Sweep {
     pub fn parse(file: &str, text: &str, known: &Known) -> Result<Sweep, Faults> {
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            let fault = |e: toml::de::Error| {
-                Fault::new(e.span().unwrap_or(0..0), "this is no TOML", e.message().to_owned())
-            };
+            let fault =
+                |e: toml::de::Error| Fault::new(e.span().unwrap_or(0..0), "this is no TOML", e.message().to_owned());
             return Err(Faults::new(file, text, errors.into_iter().map(fault).collect()));
         }
         let faults = Collector::default();
@@ -134,8 +133,11 @@ impl Sweep {
 
 fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
     let run = root.table("run").map(read_run).unwrap_or_default();
-    let tasks: Vec<OwnTask> =
-        root.named_tables("task").into_iter().filter_map(|(name, span, table)| own_task(name, span, table, known, faults)).collect();
+    let tasks: Vec<OwnTask> = root
+        .named_tables("task")
+        .into_iter()
+        .filter_map(|(name, span, table)| own_task(name, span, table, known, faults))
+        .collect();
     let mut numbers: Vec<&Number> = RECIPE.iter().collect();
     for number in known.modes.iter().flat_map(|mode| mode.numbers) {
         if !numbers.iter().any(|n| n.name == number.name) {
@@ -162,7 +164,8 @@ fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) 
 
     let task_names: Vec<&str> = known.tasks.iter().copied().chain(tasks.iter().map(|t| t.name.as_str())).collect();
     check_names(&grid, "task", faults, |name| {
-        (!task_names.contains(&name)).then(|| (format!("unknown task \"{name}\""), suggestion(name, task_names.iter().copied())))
+        (!task_names.contains(&name))
+            .then(|| (format!("unknown task \"{name}\""), suggestion(name, task_names.iter().copied())))
     });
     check_names(&grid, "model", faults, |name| {
         let why = (known.model)(name, &run).err()?;
@@ -176,28 +179,58 @@ fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) 
             || modes.iter().any(|mode| mode.numbers.iter().any(|n| n.name == axis.name));
         if !taken && !modes.is_empty() {
             let title = format!("no mode of this grid takes {}", axis.name);
-            let names: Vec<&str> = known.modes.iter().filter(|m| m.numbers.iter().any(|n| n.name == axis.name)).map(|m| m.name).collect();
-            faults.add(Fault::new(axis.span.clone(), title, "multiplies nothing").help(format!("modes that take it: {}", names.join(", "))));
+            let names: Vec<&str> =
+                known.modes.iter().filter(|m| m.numbers.iter().any(|n| n.name == axis.name)).map(|m| m.name).collect();
+            faults.add(
+                Fault::new(axis.span.clone(), title, "multiplies nothing")
+                    .help(format!("modes that take it: {}", names.join(", "))),
+            );
         }
     }
 
-    let (train, log_every) = root.table("train").map(|table| read_train(table, &grid, &tune, faults)).unwrap_or_default();
+    let (train, log_every) =
+        root.table("train").map(|table| read_train(table, &grid, &tune, faults)).unwrap_or_default();
     let coordinates: Vec<&str> =
         ["task", "model", "mode", "seed"].into_iter().chain(numbers.iter().map(|n| n.name)).collect();
     let clauses = |key: &str| -> Vec<Clause> {
-        root.list_of_tables(key).into_iter().map(|(span, table)| read_clause(span, &table, &coordinates, faults)).collect()
+        root.list_of_tables(key)
+            .into_iter()
+            .map(|(span, table)| read_clause(span, &table, &coordinates, faults))
+            .collect()
     };
     let (only, exclude) = (clauses("only"), clauses("exclude"));
 
     let name = root.text("name").unwrap_or_else(|| stem(file));
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || name.is_empty() || name.starts_with('.') || RESERVED.contains(&name.as_str()) {
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        || name.is_empty()
+        || name.starts_with('.')
+        || RESERVED.contains(&name.as_str())
+    {
         let span = root.get("name").map_or(0..0, |entry| entry.span());
         let help = format!("letters, digits, - _ . and not one of {}", RESERVED.join(", "));
-        faults.add(Fault::new(span, format!("\"{name}\" cannot name a folder of results"), "used as a folder's name").help(help));
+        faults.add(
+            Fault::new(span, format!("\"{name}\" cannot name a folder of results"), "used as a folder's name")
+                .help(help),
+        );
     }
     let question = root.text("question");
     root.finish();
-    Sweep { file: file.to_owned(), text: text.to_owned(), name, question, grid, tune, zip, modes, train, log_every, only, exclude, tasks, run }
+    Sweep {
+        file: file.to_owned(),
+        text: text.to_owned(),
+        name,
+        question,
+        grid,
+        tune,
+        zip,
+        modes,
+        train,
+        log_every,
+        only,
+        exclude,
+        tasks,
+        run,
+    }
 }
 
 /// Folders of `results/` that are no sweep.
@@ -224,7 +257,12 @@ fn read_grid(table: &Table, numbers: &[&Number], faults: &Collector) -> (Vec<Axi
     (grid, zip)
 }
 
-fn read_modes(grid: &[Axis], tables: Vec<(String, Range<usize>, Table)>, known: &Known, faults: &Collector) -> Vec<Mode> {
+fn read_modes(
+    grid: &[Axis],
+    tables: Vec<(String, Range<usize>, Table)>,
+    known: &Known,
+    faults: &Collector,
+) -> Vec<Mode> {
     let names: Vec<&str> = known.modes.iter().map(|m| m.name).collect();
     let mut described: Vec<Mode> = Vec::new();
     for (name, span, table) in tables {
@@ -240,7 +278,9 @@ fn read_modes(grid: &[Axis], tables: Vec<(String, Range<usize>, Table)>, known: 
         let used = grid.iter().any(|a| a.name == "mode" && a.values.contains(&Value::Word(name.clone())));
         if !used {
             let help = "add it to mode in [grid], or remove the table";
-            faults.add(Fault::new(span, format!("[mode.{name}] belongs to no mode of the grid"), "never used").help(help));
+            faults.add(
+                Fault::new(span, format!("[mode.{name}] belongs to no mode of the grid"), "never used").help(help),
+            );
         }
         described.push(Mode { name, base, numbers: method.numbers, own });
     }
@@ -280,7 +320,9 @@ fn read_train(table: Table, grid: &[Axis], tune: &[Axis], faults: &Collector) ->
         }
         if matches!(entry.get_ref(), DeValue::Array(_)) {
             let help = format!("several values of {} make an axis: move it to [grid] or [tune]", number.name);
-            faults.add(Fault::new(entry.span(), format!("{} in [train] must be one value", number.name), "a list").help(help));
+            faults.add(
+                Fault::new(entry.span(), format!("{} in [train] must be one value", number.name), "a list").help(help),
+            );
         } else if let Some(value) = checked(number, entry, faults) {
             train.push((number.name.to_owned(), value));
         }
@@ -298,7 +340,9 @@ fn read_clause(span: Range<usize>, table: &Table, coordinates: &[&str], faults: 
     for (name, key_span, entry) in table.all() {
         if !coordinates.contains(&name.as_str()) {
             let title = format!("unknown key \"{name}\" in {}", table.name);
-            faults.add(Fault::new(key_span, title, "no axis or setting").help(suggestion(&name, coordinates.iter().copied())));
+            faults.add(
+                Fault::new(key_span, title, "no axis or setting").help(suggestion(&name, coordinates.iter().copied())),
+            );
             continue;
         }
         let items = match entry.get_ref() {
@@ -313,7 +357,10 @@ fn read_clause(span: Range<usize>, table: &Table, coordinates: &[&str], faults: 
         conditions.push((name, values));
     }
     if conditions.is_empty() {
-        faults.add(Fault::new(span.clone(), format!("{} is empty", table.name), "says nothing").help("name an axis and its values"));
+        faults.add(
+            Fault::new(span.clone(), format!("{} is empty", table.name), "says nothing")
+                .help("name an axis and its values"),
+        );
     }
     Clause { span, filter: Filter::of(conditions) }
 }
@@ -362,4 +409,3 @@ fn own_task(name: String, span: Range<usize>, table: Table, known: &Known, fault
     table.finish();
     Some(OwnTask { name, train: train?, dev: dev?, text: text?, label: label?, labels, metric: metric?, format })
 }
-

@@ -16,11 +16,20 @@ pub struct Number {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Domain {
     /// (above, up_to]
-    Real { above: f64, up_to: f64 },
+    Real {
+        above: f64,
+        up_to: f64,
+    },
     /// [from, below)
-    RealBelow { from: f64, below: f64 },
+    RealBelow {
+        from: f64,
+        below: f64,
+    },
     /// [from, to]
-    Whole { from: i64, to: i64 },
+    Whole {
+        from: i64,
+        to: i64,
+    },
     Word(&'static [&'static str]),
     Flag,
 }

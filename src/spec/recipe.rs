@@ -13,6 +13,7 @@ pub const RECIPE: &[Number] = &[
     number("epochs", "passes over the training set", COUNT, Standard::Whole(3)),
     number("max_steps", "ends training after so many steps", COUNT, Standard::Absent("all steps of the epochs")),
     number("train_size", "training examples used, a nested sample by seed", COUNT, Standard::Absent("all examples")),
+    number("dev_size", "dev examples scored, the same for every run", COUNT, Standard::Absent("all examples")),
     number("batch_size", "examples in a step", COUNT, Standard::Whole(16)),
     number(
         "max_length",
@@ -34,8 +35,18 @@ pub const RECIPE: &[Number] = &[
         Standard::Real(0.01),
     ),
     number("beta1", "decay of Adam's first moment", Domain::RealBelow { from: 0.0, below: 1.0 }, Standard::Real(0.9)),
-    number("beta2", "decay of Adam's second moment", Domain::RealBelow { from: 0.0, below: 1.0 }, Standard::Real(0.999)),
-    number("eps", "added to the root of Adam's second moment", Domain::Real { above: 0.0, up_to: 1.0 }, Standard::Real(1e-8)),
+    number(
+        "beta2",
+        "decay of Adam's second moment",
+        Domain::RealBelow { from: 0.0, below: 1.0 },
+        Standard::Real(0.999),
+    ),
+    number(
+        "eps",
+        "added to the root of Adam's second moment",
+        Domain::Real { above: 0.0, up_to: 1.0 },
+        Standard::Real(1e-8),
+    ),
     number(
         "max_grad_norm",
         "global norm to which the gradient is clipped; 0 is off",
@@ -59,5 +70,9 @@ pub const LOG_EVERY: Number = number(
     Standard::Whole(0),
 );
 
-pub const SEED: Number =
-    number("seed", "seed of head, data order, dropout and draws", Domain::Whole { from: 0, to: i64::MAX }, Standard::Whole(1));
+pub const SEED: Number = number(
+    "seed",
+    "seed of head, data order, dropout and draws",
+    Domain::Whole { from: 0, to: i64::MAX },
+    Standard::Whole(1),
+);

@@ -132,7 +132,9 @@ impl<'a, 'f> Table<'a, 'f> {
     pub fn list_of_tables(&self, key: &str) -> Vec<(Range<usize>, Table<'a, 'f>)> {
         let Some(entry) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = entry.get_ref() else {
-            return self.wrong(key, entry.span(), kind(entry.get_ref()), &format!("tables, written [[{key}]]")).unwrap_or_default();
+            return self
+                .wrong(key, entry.span(), kind(entry.get_ref()), &format!("tables, written [[{key}]]"))
+                .unwrap_or_default();
         };
         let tables = items.iter().filter_map(|item| match item.get_ref() {
             DeValue::Table(inner) => Some((item.span(), Table::new(format!("[[{key}]]"), inner, self.faults))),
@@ -167,7 +169,8 @@ pub fn checked(number: &Number, entry: &Entry, faults: &Collector) -> Option<Val
     if accepted.is_none() {
         let title = format!("{} must be {}", number.name, number.domain);
         let label = match (&found, number.domain) {
-            (Some(Value::Whole(_)), Domain::Whole { .. }) | (Some(Value::Real(_) | Value::Whole(_)), Domain::Real { .. } | Domain::RealBelow { .. }) => {
+            (Some(Value::Whole(_)), Domain::Whole { .. })
+            | (Some(Value::Real(_) | Value::Whole(_)), Domain::Real { .. } | Domain::RealBelow { .. }) => {
                 "outside that range".to_owned()
             }
             (Some(Value::Word(_)), Domain::Word(_)) => "not one of them".to_owned(),

@@ -108,8 +108,8 @@ mod tests {
         assert_eq!(epoch_order(8, 1, 0, true), PINNED_ORDER);
         assert_eq!(sample(100, 5, 1), PINNED_SAMPLE);
     }
-    const PINNED_ORDER: [u32; 8] = [0; 8];
-    const PINNED_SAMPLE: [u32; 5] = [0; 5];
+    const PINNED_ORDER: [u32; 8] = [3, 5, 6, 7, 1, 4, 2, 0];
+    const PINNED_SAMPLE: [u32; 5] = [2, 37, 82, 89, 93];
 
     proptest! {
         #[test]

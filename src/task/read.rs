@@ -137,7 +137,7 @@ fn each(
         let outcome = match record {
             Ok(fields) if fields.len() < width && skip_torn => Ok(()),
             Ok(fields) if fields.len() != width => Err(format!(
-                "{} columns, {width} expected{}",
+                "columns: {} found, {width} expected{}",
                 fields.len(),
                 if fields.len() < width { " (a row torn in two?)" } else { "" }
             )),

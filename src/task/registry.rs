@@ -192,7 +192,7 @@ pub fn resolve(name: &str, data_dirs: &[PathBuf]) -> Result<Task, Error> {
     let missing = looked.iter().map(missing_in).min_by_key(Vec::len).unwrap_or_else(|| entry.splits().collect());
     let file = missing.first().map_or_else(String::new, |files| files.join(" or "));
     let remedy = match entry.origin {
-        Origin::Demo => "`make fetch` (scripts/fetch-demo.sh) gets it".to_owned(),
+        Origin::Demo => "`make setup` (scripts/fetch-demo.sh) gets it".to_owned(),
         Origin::Official(release) => format!(
             "It is part of {release}: put it in a folder {}/ under the data folder, which is given with --data or SWEEP_DATA",
             entry.folder
@@ -245,7 +245,7 @@ mod tests {
             "{text}"
         );
         let text = resolve("movies-rating", &[]).unwrap_err().to_string();
-        assert!(text.contains("movies/train.tsv") && text.contains("make fetch"), "{text}");
+        assert!(text.contains("movies/train.tsv") && text.contains("make setup"), "{text}");
         let text = resolve("mrcp", &[]).unwrap_err().to_string();
         assert!(text.contains("did you mean `mrpc`") && text.contains("tweets-polarity"), "{text}");
     }

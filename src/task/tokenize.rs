@@ -64,9 +64,10 @@ impl Tokenizer {
     /// Tokens of every row, special tokens added, the longer text of a pair cut first until `max_length` tokens remain.
     /// Runs on all threads of rayon's pool.
     pub fn encode(&self, rows: &[Row], max_length: usize) -> Result<Tokens> {
-        let special = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(true));
-        if max_length < special + 2 {
-            bail!("max_length {max_length} leaves no room for a pair of texts: it must be at least {}", special + 2);
+        let texts = rows.iter().map(|row| row.text.len()).max().unwrap_or(1);
+        let special = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(texts == 2));
+        if max_length < special + texts {
+            bail!("max_length {max_length} leaves no room for the text: it must be at least {}", special + texts);
         }
         let mut inner = self.inner.clone();
         let strategy = TruncationStrategy::LongestFirst;
@@ -160,7 +161,7 @@ mod tests {
     fn model() -> Option<std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2");
         if !folder.join("vocab.txt").is_file() {
-            eprintln!("skipped: {} is not there; `make fetch` gets it", folder.display());
+            eprintln!("skipped: {} is not there; `make setup` gets it", folder.display());
             return None;
         }
         Some(folder)
@@ -210,6 +211,8 @@ mod tests {
         assert!(fault.contains("cls_token"), "{fault}");
         std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n").unwrap();
         let tokenizer = Tokenizer::open(folder.path()).unwrap();
-        assert!(tokenizer.encode(&[], 4).unwrap_err().to_string().contains("at least 5"));
+        let pair = [Row { text: vec!["a".into(), "a".into()], label: 0.0 }];
+        assert!(tokenizer.encode(&pair, 4).unwrap_err().to_string().contains("at least 5"));
+        assert!(tokenizer.encode(&pair, 0).is_err() && tokenizer.encode(&[], 0).is_err());
     }
 }

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::record::{Failure, Provenance};
-use crate::train::{self, Ending, Listener, Places};
 use crate::cuda;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order};
+use crate::record::{Failure, Provenance};
+use crate::train::{self, Ending, Listener, Places};
 use crate::warm::Warm;
 
 /// Takes orders until standard input ends.
@@ -25,7 +25,8 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let hardware = cuda::devices().into_iter().find(|(name, _)| name == device_name).map_or_else(String::new, |(_, n)| n);
+    let hardware =
+        cuda::devices().into_iter().find(|(name, _)| name == device_name).map_or_else(String::new, |(_, n)| n);
     say(&Message::Ready {
         device: device_name.to_owned(),
         device_name: hardware.clone(),
@@ -148,6 +149,7 @@ pub fn log(line: &str) {
 /// High-water mark of this process's resident memory.
 fn peak_memory_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<f64>().ok());
     (peak.unwrap_or(0.0) / 1024.0).round()
 }

@@ -21,7 +21,8 @@ fn a_sweep_is_planned_run_extended_and_reported() {
     assert_eq!(sandbox.records().len(), 6);
 
     // A longer axis runs only what is new, under another name too.
-    let longer = tiny_sweep(&GRID.replace("[1, 2]", "[1, 2, 3]"), "epochs = 1\nlr = 1e-3").replace("\"tiny\"", "\"longer\"");
+    let longer =
+        tiny_sweep(&GRID.replace("[1, 2]", "[1, 2, 3]"), "epochs = 1\nlr = 1e-3").replace("\"tiny\"", "\"longer\"");
     std::fs::write(sandbox.path("longer.toml"), longer).expect("a sweep file");
     let plan = sandbox.expect(0, &["plan", "longer.toml"]).out;
     assert!(plan.contains("9 runs: 3 new, 6 done") && !plan.contains("unknown"), "{plan}");
@@ -29,7 +30,10 @@ fn a_sweep_is_planned_run_extended_and_reported() {
 
     let status: serde_json::Value = serde_json::from_str(&sandbox.expect(0, &["status", "--json"]).out).expect("JSON");
     let longer = status.as_array().expect("a list").iter().find(|s| s["sweep"] == "longer").expect("the sweep");
-    assert_eq!((&longer["runs"], &longer["done"], &longer["running"]), (&9.into(), &9.into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&longer["runs"], &longer["done"], &longer["running"]),
+        (&9.into(), &9.into(), &serde_json::Value::Null)
+    );
 
     sandbox.expect(0, &["report", "longer.toml"]);
     for file in ["index.html", "tables/main.md", "tables/main.tex", "tables/main.csv"] {
@@ -52,7 +56,8 @@ fn a_report_is_made_again_from_records_alone() {
     for bulky in ["results/masks", "results/cache", "reports"] {
         std::fs::remove_dir_all(sandbox.path(bulky)).expect(bulky);
     }
-    let text = std::fs::read_to_string(sandbox.path("sweep.toml")).expect("a sweep file").replace("tests/parity", "nowhere");
+    let text =
+        std::fs::read_to_string(sandbox.path("sweep.toml")).expect("a sweep file").replace("tests/parity", "nowhere");
     std::fs::write(sandbox.path("sweep.toml"), text).expect("a sweep file");
     sandbox.expect(0, &["report", "sweep.toml"]);
     assert!(before == std::fs::read(sandbox.path("reports/tiny/index.html")).expect("a page"), "the pages differ");
@@ -78,7 +83,8 @@ fn runs_that_differ_in_p_share_one_fisher_pass() {
 
 #[test]
 fn a_loss_that_is_not_finite_ends_the_run_as_diverged_and_is_not_tried_again() {
-    let sandbox = Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]", "epochs = 3\nlr = 1.0\nweight_decay = 1e30\nwarmup = 0.0"));
+    let sandbox =
+        Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]", "epochs = 3\nlr = 1.0\nweight_decay = 1e30\nwarmup = 0.0"));
     let said = sandbox.expect(2, &["run", "sweep.toml"]);
     assert!(said.err.contains("not finite at step"), "{}", said.err);
     assert!(sandbox.records()[0]["end"]["failed"]["diverged"]["step"].as_u64().is_some());
@@ -89,7 +95,8 @@ fn a_loss_that_is_not_finite_ends_the_run_as_diverged_and_is_not_tried_again() {
 #[test]
 fn changed_data_makes_runs_stale() {
     let parity = super::sandbox::project().join("tests/parity");
-    let text = tiny_sweep("mode = [\"vanilla\"]", "epochs = 1").replace(&format!("{}/train.tsv", parity.display()), "train.tsv");
+    let text = tiny_sweep("mode = [\"vanilla\"]", "epochs = 1")
+        .replace(&format!("{}/train.tsv", parity.display()), "train.tsv");
     let sandbox = Sandbox::with(&text);
     let rows = std::fs::read_to_string(parity.join("train.tsv")).expect("rows");
     std::fs::write(sandbox.path("train.tsv"), &rows).expect("data");

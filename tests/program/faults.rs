@@ -22,7 +22,11 @@ fn every_fault_is_said_with_place_and_advice() {
         ("seed = [1, 2]", "seed = { from = 1 }", "needs from and to"),
         ("seed = [1, 2]", "seeds = [1, 2]", "did you mean \"seed\"?"),
         ("[task.pairs]", "[[exclude]]\nseed = 7\n[task.pairs]", "excludes nothing"),
-        ("[task.pairs]", "[[only]]\nseed = [1]\n[[exclude]]\nmode = [\"vanilla\", \"child-d\"]\n[task.pairs]", "expands to no run"),
+        (
+            "[task.pairs]",
+            "[[only]]\nseed = [1]\n[[exclude]]\nmode = [\"vanilla\", \"child-d\"]\n[task.pairs]",
+            "expands to no run",
+        ),
         ("[task.pairs]", "[[exclude]]\nsed = 1\n[task.pairs]", "did you mean \"seed\"?"),
         ("metric = \"accuracy\"", "metric = \"acuracy\"", "did you mean \"accuracy\"?"),
         ("seed = [1, 2]", "seed = [1, 2]\nzip = [[\"seed\", \"p\"]]", "zipped axes must have one length"),

@@ -62,15 +62,20 @@ fn twenty_kills_change_no_number() {
 
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit() {
-    let text = tiny_sweep("mode = [\"child-f\", \"child-d\"]\np = [0.3]\nseed = [1]", "epochs = 12\nlr = 1e-3\nlog_every = 1");
+    let text =
+        tiny_sweep("mode = [\"child-f\", \"child-d\"]\np = [0.3]\nseed = [1]", "epochs = 12\nlr = 1e-3\nlog_every = 1");
     let calm = Sandbox::with(&text);
     calm.expect(0, &["run", "sweep.toml"]);
 
     let paused = Sandbox::with(&text);
     let mut stopped = 0;
     for wait in [700, 900, 1100, 1300, 1500] {
-        let mut coordinator =
-            paused.command(&["run", "sweep.toml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a start");
+        let mut coordinator = paused
+            .command(&["run", "sweep.toml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a start");
         std::thread::sleep(Duration::from_millis(wait));
         let _ = Command::new("kill").args(["-INT", &coordinator.id().to_string()]).status();
         let code = coordinator.wait().expect("an end").code();
@@ -82,7 +87,9 @@ fn a_run_put_aside_goes_on_bit_for_bit() {
     assert_eq!(scores(&paused), scores(&calm));
     let losses = |sandbox: &Sandbox| -> Vec<String> {
         let ids: Vec<String> = sandbox.records().iter().filter_map(|r| Some(r["id"].as_str()?.to_owned())).collect();
-        let read = |id: &String| std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps");
+        let read = |id: &String| {
+            std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps")
+        };
         let text: String = ids.iter().map(read).collect();
         text.lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(",")).collect()
     };

@@ -8,9 +8,10 @@ fn steps(mode: &str, table: &str, regression: bool) -> (Vec<f64>, Vec<f64>, serd
     let train = "epochs = 3\nmax_steps = 50\nlr = 2e-3\nwarmup = 0.1\nweight_decay = 0.1\ndropout = 0.0\nshuffle = false\nlog_every = 1";
     let mut text = tiny_sweep(&grid, train);
     if regression {
-        text = text
-            .replace("tiny-bert", "tiny-bert-regression")
-            .replace("label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"", "label = \"value\"\nmetric = \"pearson\"");
+        text = text.replace("tiny-bert", "tiny-bert-regression").replace(
+            "label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"",
+            "label = \"value\"\nmetric = \"pearson\"",
+        );
     }
     let sandbox = Sandbox::with(&text);
     sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "1"]);
@@ -33,7 +34,8 @@ fn expected(run: &str) -> serde_json::Value {
 
 #[track_caller]
 fn assert_close(found: &[f64], expected: &serde_json::Value, what: &str) {
-    let expected: Vec<f64> = expected.as_array().expect("a list").iter().filter_map(serde_json::Value::as_f64).collect();
+    let expected: Vec<f64> =
+        expected.as_array().expect("a list").iter().filter_map(serde_json::Value::as_f64).collect();
     assert_eq!(found.len(), expected.len(), "{what}");
     for (step, (a, b)) in found.iter().zip(&expected).enumerate() {
         assert!((a - b).abs() <= 1e-4 * b.abs(), "{what} at step {}: {a} instead of {b}", step + 1);
@@ -85,7 +87,8 @@ fn child_networks_of_everything_equal_vanilla_bit_for_bit() {
         .iter()
         .map(|record| {
             let id = record["id"].as_str().expect("an id");
-            let csv = std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps.csv");
+            let csv =
+                std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps.csv");
             csv.lines().map(|line| line.split(',').take(4).collect::<Vec<_>>().join(",")).collect()
         })
         .collect();

@@ -50,11 +50,11 @@ fn malformed_rows_name_their_line() {
     let task = task(&["s"], classes(), TSV);
     let text = fault(&task, b"s\ty\na\tyes\nb\nc\tyess\nd\tyes\tz\n\xff\tno\n\nf\tno\n");
     for part in [
-        "x:3: 1 columns, 2 expected",
+        "x:3: columns: 1 found, 2 expected",
         "x:4: the label `yess` is not among the known ones: no, yes (did you mean `yes`?)",
-        "x:5: 3 columns, 2 expected",
+        "x:5: columns: 3 found, 2 expected",
         "x:6: not UTF-8 at byte 1",
-        "x:7: 1 columns",
+        "x:7: columns: 1 found",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
@@ -98,7 +98,7 @@ fn csv_rows_may_span_lines() {
     let task = task(&["s"], classes(), Format::Csv { header: true });
     assert_eq!(parse(&task, b"s,y\n\"a, \"\"b\"\"\nc\",yes\n").unwrap()[0].text[0], "a, \"b\"\nc");
     let text = fault(&task, b"s,y\n\"a\nb\",yes\nc\n");
-    assert!(text.contains("x:4: 1 columns"), "{text}");
+    assert!(text.contains("x:4: columns: 1 found"), "{text}");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn real_files_have_the_published_rows_and_labels() {
 fn demo_files_have_the_documented_rows() {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data");
     if !data.join("demo").is_dir() {
-        eprintln!("skipped: {} is not there; `make fetch` gets it", data.join("demo").display());
+        eprintln!("skipped: {} is not there; `make setup` gets it", data.join("demo").display());
         return;
     }
     let data = [data];

@@ -65,6 +65,9 @@ mod tests {
     #[test]
     fn p_of_one_keeps_all_and_steps_differ() {
         assert!(draw(3, 1.0, 0, 4096).iter().all(|&x| x == 1.0));
-        assert_ne!(draw(crate::method::stream(1, "mask", 1), 0.5, 0, 64), draw(crate::method::stream(1, "mask", 2), 0.5, 0, 64));
+        assert_ne!(
+            draw(crate::method::stream(1, "mask", 1), 0.5, 0, 64),
+            draw(crate::method::stream(1, "mask", 2), 0.5, 0, 64)
+        );
     }
 }

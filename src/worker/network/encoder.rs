@@ -7,8 +7,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::model::Config;
 use crate::arena::{Arena, Layout, Role, Shape};
+use crate::model::Config;
 
 /// The parameters of an encoder with a head of `labels` outputs, in the checkpoint's names and order.
 pub fn shapes(config: &Config, labels: i64) -> Vec<Shape> {
@@ -243,7 +243,11 @@ impl Encoder {
         let padded = tokens < batch * width;
         // [N, H] → [B, heads, T, size]
         let split = |y: Tensor| {
-            let y = if padded { y.new_zeros([batch * width, hidden], (y.kind(), y.device())).index_copy(0, &input.places, &y) } else { y };
+            let y = if padded {
+                y.new_zeros([batch * width, hidden], (y.kind(), y.device())).index_copy(0, &input.places, &y)
+            } else {
+                y
+            };
             y.view([batch, width, heads, size]).transpose(1, 2)
         };
         let query = split(layer.query.forward(x, pass));

@@ -85,10 +85,7 @@ fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
         .partition(|name| PRETRAINING_HEADS.iter().any(|p| name.starts_with(p)) || name.ends_with(".position_ids"));
     faults.extend(unexpected.iter().map(|name| format!("{name} is unexpected")));
     ensure!(faults.is_empty(), "{}", faults.join("; "));
-    Ok(Account {
-        fresh,
-        unused: unused.into_iter().map(str::to_owned).collect(),
-    })
+    Ok(Account { fresh, unused: unused.into_iter().map(str::to_owned).collect() })
 }
 
 /// Draws fresh parameters as transformers initialises them: weights from N(0, initializer_range²), biases zero.

@@ -55,7 +55,11 @@ impl Adam {
             }
             let t = f64::from(at.step);
             let scaled = rate * (1.0 - self.beta2.powf(t)).sqrt() / (1.0 - self.beta1.powf(t));
-            if arena.device() == Device::Cpu { self.update_slices(arena, scaled, rate) } else { self.update_tensors(arena, scaled, rate) }
+            if arena.device() == Device::Cpu {
+                self.update_slices(arena, scaled, rate)
+            } else {
+                self.update_tensors(arena, scaled, rate)
+            }
         });
     }
 
@@ -109,7 +113,12 @@ mod tests {
     use crate::plan::Choice;
 
     fn arena(theta: &[f32]) -> Arena {
-        let shape = |name: &str, len: usize, decays| Shape { name: name.into(), shape: vec![len as i64], role: Role::Encoder, decays };
+        let shape = |name: &str, len: usize, decays| Shape {
+            name: name.into(),
+            shape: vec![len as i64],
+            role: Role::Encoder,
+            decays,
+        };
         let mut arena = Arena::new(Layout::new(vec![shape("w", theta.len(), true)]), Device::Cpu);
         arena.fill(0, &Tensor::from_slice(theta));
         arena

@@ -5,7 +5,7 @@ use tch::no_grad;
 use super::subject::Subject;
 use crate::network::Pass;
 use crate::record::Scores;
-use crate::task::batch::{Batch, by_length};
+use crate::task::batch::{Batch, sample};
 use crate::task::metric::collapsed;
 use crate::task::{Loaded, Task, Tokens};
 
@@ -16,30 +16,38 @@ pub struct Scored {
     pub scores: Scores,
     /// Every dev set's predictions are all one class or one constant.
     pub collapsed: bool,
+    pub examples: u32,
 }
 
-pub fn dev(task: &Task, subject: &Subject, data: &Loaded) -> Scored {
-    let mut scores = Scores::new();
-    let mut all_collapsed = true;
+/// Scores at most `most` examples of each dev set.
+pub fn dev(task: &Task, subject: &Subject, data: &Loaded, most: Option<u32>) -> Scored {
+    let mut scored = Scored { scores: Scores::new(), collapsed: true, examples: 0 };
     for (suffix, tokens) in &data.dev {
-        let predictions = predict(subject, tokens);
-        all_collapsed &= collapsed(&predictions);
-        scores.extend(task.score(suffix, &predictions, &tokens.labels));
+        // No run's seed: every run is scored on the same examples.
+        let rows = sample(tokens.len(), most.map_or(usize::MAX, |n| n as usize), 0);
+        let predictions = predict(subject, tokens, &rows);
+        let labels: Vec<f32> = rows.iter().map(|&row| tokens.labels[row as usize]).collect();
+        scored.collapsed &= collapsed(&predictions);
+        scored.scores.extend(task.score(suffix, &predictions, &labels));
+        scored.examples += rows.len() as u32;
     }
-    Scored { scores, collapsed: all_collapsed }
+    scored
 }
 
-/// Class indices or values, in the order of the file.
-fn predict(subject: &Subject, tokens: &Tokens) -> Vec<f32> {
-    let mut predictions = vec![0f32; tokens.len()];
-    // By length, so that next to nothing is spent on padding.
-    for rows in by_length(tokens).chunks(ROWS) {
-        let batch = Batch::of(tokens, rows, subject.pad());
+/// Class indices or values of the examples `rows`, in their order.
+fn predict(subject: &Subject, tokens: &Tokens, rows: &[u32]) -> Vec<f32> {
+    let mut predictions = vec![0f32; rows.len()];
+    // By length, so that attention spends next to nothing on padding.
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(tokens.length(rows[i] as usize)));
+    for slots in order.chunks(ROWS) {
+        let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
+        let batch = Batch::of(tokens, &picks, subject.pad());
         let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate()));
         let values = if subject.is_regression() { logits.squeeze_dim(-1) } else { logits.argmax(-1, false) };
         let values = values.to_kind(tch::Kind::Float).to_device(tch::Device::Cpu);
-        for (i, &row) in rows.iter().enumerate() {
-            predictions[row as usize] = values.double_value(&[i as i64]) as f32;
+        for (i, &slot) in slots.iter().enumerate() {
+            predictions[slot] = values.double_value(&[i as i64]) as f32;
         }
     }
     predictions

@@ -130,7 +130,7 @@ pub fn train(
         if done % per_epoch == 0 || done == total {
             listener.phase("evaluate");
             let steps = if done % per_epoch == 0 { per_epoch } else { done % per_epoch };
-            let scored = evaluate::dev(task, subject, data);
+            let scored = evaluate::dev(task, subject, data, recipe.dev_size);
             epochs.push(Epoch { epoch: epoch + 1, step: done, loss: losses / f64::from(steps), dev: scored.scores });
             losses = 0.0;
             if done == total {
@@ -143,7 +143,7 @@ pub fn train(
                     collapsed: scored.collapsed,
                     steps: total,
                     train_examples: picked.len() as u32,
-                    dev_examples: data.dev.iter().map(|(_, tokens)| tokens.len() as u32).sum(),
+                    dev_examples: scored.examples,
                     mask,
                 }));
             }
