@@ -55,6 +55,19 @@ pub fn probe(worker: &Path) -> Result<Probe> {
     serde_json::from_slice(&output.stdout).context("the trainer's answer cannot be read; build both programs anew")
 }
 
+/// The kind of device that a sweep would train on, as far as can be said without asking the trainer.
+pub fn kind(asked: Option<&[String]>) -> &'static str {
+    let gpu = match asked {
+        Some(devices) => devices.iter().any(|device| device != "cpu"),
+        None => has_driver(),
+    };
+    if gpu { "cuda" } else { "cpu" }
+}
+
+fn has_driver() -> bool {
+    Path::new("/proc/driver/nvidia/version").exists()
+}
+
 /// The slots of a sweep: `--devices`, else `[run] devices`, else every GPU, else the CPU.
 ///
 /// # Errors
@@ -65,8 +78,7 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
         Some(list) => Some(list.split(',').map(|device| device.trim().to_owned()).collect()),
     };
     // Most machines have no GPU, and then the answer is known without starting libtorch.
-    let has_driver = Path::new("/proc/driver/nvidia/version").exists();
-    let there: Vec<String> = match has_driver || asked.iter().flatten().any(|device| device != "cpu") {
+    let there: Vec<String> = match has_driver() || asked.iter().flatten().any(|device| device != "cpu") {
         true => probe(worker)?.devices.into_iter().map(|(name, _)| name).collect(),
         false => vec!["cpu".to_owned()],
     };

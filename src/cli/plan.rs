@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::workspace::Workspace;
-use super::{Exit, Places, Refusal, duration, print};
+use super::{Exit, Places, Refusal, devices, duration, print};
 use crate::plan::{Run, RunId, point};
 use crate::record::{Failure, Record};
 use crate::spec::Filter;
@@ -77,7 +77,8 @@ impl Judged<'_> {
 pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<'a>> {
     let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
     let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
-    let speeds = Speeds::of(records);
+    let device = devices::kind(workspace.sweep.run.devices.as_deref());
+    let speeds = Speeds::of(records, device);
     let judge = |(id, run): &'a (RunId, Run)| {
         let record = by_id.get(id).copied();
         let reason = match record {
@@ -91,13 +92,16 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
     workspace.runs.iter().map(judge).collect()
 }
 
-/// Mean duration of earlier runs by what mostly decides it.
-struct Speeds(HashMap<(String, String, Option<u32>, u32), (f64, u32)>);
+/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, examples and epochs.
+struct Speeds(HashMap<SpeedKey, (f64, u32)>);
+
+type SpeedKey = (String, String, Option<u32>, u32);
 
 impl Speeds {
-    fn of(records: &[Record]) -> Speeds {
-        let mut speeds: HashMap<_, (f64, u32)> = HashMap::new();
-        for record in records.iter().filter(|r| r.outcome().is_some()) {
+    /// From the records made on a kind of device, `cpu` or `cuda`.
+    fn of(records: &[Record], device: &str) -> Speeds {
+        let mut speeds: HashMap<SpeedKey, (f64, u32)> = HashMap::new();
+        for record in records.iter().filter(|r| r.outcome().is_some() && r.made.device.starts_with(device)) {
             let (sum, n) = speeds.entry(Speeds::key(&record.run)).or_default();
             *sum += record.made.total_seconds();
             *n += 1;
@@ -105,7 +109,7 @@ impl Speeds {
         Speeds(speeds)
     }
 
-    fn key(run: &Run) -> (String, String, Option<u32>, u32) {
+    fn key(run: &Run) -> SpeedKey {
         (run.task.name.clone(), run.model.name.clone(), run.recipe.train_size, run.recipe.epochs)
     }
 

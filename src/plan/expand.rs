@@ -179,3 +179,102 @@ pub fn point(run: &Run) -> Point {
     }
     point
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::number::{Domain, Number, Standard};
+    use crate::spec::{Known, KnownMode};
+
+    const P: Number =
+        Number { name: "p", what: "", domain: Domain::Real { above: 0.0, up_to: 1.0 }, standard: Standard::Real(0.3) };
+
+    fn plan(text: &str) -> Vec<Run> {
+        let known = Known {
+            tasks: vec!["rte", "cola"],
+            modes: vec![KnownMode { name: "vanilla", numbers: &[] }, KnownMode { name: "child-d", numbers: &[P] }],
+            metrics: vec![],
+            model: &|_, _| Ok(()),
+        };
+        let sweep = Sweep::parse("test.toml", text, &known).unwrap_or_else(|faults| panic!("{faults}"));
+        expand(&sweep, &|name| format!("{name} data"), &|name| format!("{name} weights"))
+            .unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    fn labels(text: &str) -> Vec<String> {
+        plan(text).iter().map(Run::label).collect()
+    }
+
+    #[test]
+    fn p_multiplies_only_the_modes_that_have_it_and_seeds_vary_slowest() {
+        let text = "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = [\"vanilla\", \"child-d\"]\np = [0.1, 0.2]\nseed = [4, 5]";
+        assert_eq!(
+            labels(text),
+            [
+                "rte · m · vanilla · seed 4",
+                "rte · m · child-d p=0.1 · seed 4",
+                "rte · m · child-d p=0.2 · seed 4",
+                "rte · m · vanilla · seed 5",
+                "rte · m · child-d p=0.1 · seed 5",
+                "rte · m · child-d p=0.2 · seed 5",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_modes_own_values_win_and_an_alias_has_its_own_name() {
+        let text = "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = [\"child-d\", \"tiny\"]\np = [0.1, 0.2]\n\
+                    [mode.tiny]\nbase = \"child-d\"\np = 0.05";
+        let runs = plan(text);
+        assert_eq!(runs.iter().map(|r| (r.mode.as_str(), r.p())).collect::<Vec<_>>(), [
+            ("child-d", Some(0.1)),
+            ("child-d", Some(0.2)),
+            ("tiny", Some(0.05))
+        ]);
+        assert_eq!(runs[2].method.name, "child-d");
+    }
+
+    #[test]
+    fn zipped_axes_advance_together_and_ranges_include_both_ends() {
+        let text = "[grid]\ntask = [\"rte\", \"cola\"]\nepochs = [1, 5]\nmodel = \"m\"\nmode = \"vanilla\"\n\
+                    seed = { from = 1, to = 2 }\nzip = [[\"task\", \"epochs\"]]";
+        let cells: Vec<_> = plan(text).iter().map(|r| (r.task.name.clone(), r.recipe.epochs, r.seed)).collect();
+        let cell = |task: &str, epochs, seed| (task.to_owned(), epochs, seed);
+        assert_eq!(cells, [cell("rte", 1, 1), cell("cola", 5, 1), cell("rte", 1, 2), cell("cola", 5, 2)]);
+    }
+
+    #[test]
+    fn filters_take_away_what_they_name() {
+        let grid = "[grid]\ntask = [\"rte\", \"cola\"]\nmodel = \"m\"\nmode = [\"vanilla\", \"child-d\"]\np = [0.1, 0.2]\nseed = [1, 2]";
+        let without = plan(&format!("{grid}\n[[exclude]]\ntask = \"cola\"\nmode = \"child-d\""));
+        assert_eq!((plan(grid).len(), without.len()), (12, 8));
+        let only = plan(&format!("{grid}\n[[only]]\ntask = \"cola\"\np = 0.1\n[[only]]\nseed = 2"));
+        assert_eq!(only.len(), 1 + 6);
+    }
+
+    #[test]
+    fn an_id_is_made_of_what_determines_the_result() {
+        let text = "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = \"child-d\"\np = 0.1\n[train]\nlr = 1e-4";
+        let run = plan(text).remove(0);
+        let changed = |change: fn(&mut Run)| {
+            let mut other = run.clone();
+            change(&mut other);
+            (other.id() == run.id(), other.settings_key() == run.settings_key())
+        };
+        assert_eq!(changed(|r| r.mode = "another name".into()), (true, true));
+        assert_eq!(changed(|r| r.seed = 9), (false, false));
+        assert_eq!(changed(|r| r.recipe.lr = 2e-4), (false, false));
+        assert_eq!(changed(|r| r.task.hash = "new data".into()), (false, true));
+        assert_eq!(changed(|r| r.model.hash = "new weights".into()), (false, true));
+        // One model under two names is one run.
+        assert_eq!(changed(|r| r.model.name = "elsewhere/m".into()), (true, false));
+    }
+
+    #[test]
+    fn a_run_read_back_has_the_same_id() {
+        for run in plan("[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = \"child-d\"\np = [0.1, 0.30000000000000004]\nlr = [1e-5, 3e-5]") {
+            let text = serde_json::to_string(&run).expect("JSON");
+            assert_eq!(serde_json::from_str::<Run>(&text).expect("a run").id(), run.id());
+        }
+    }
+}

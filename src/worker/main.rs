@@ -32,9 +32,20 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    keep_memory();
     cuda::load();
     if arguments.probe {
         return serve::probe();
     }
     serve::serve(&arguments.device, arguments.threads)
+}
+
+/// Training frees and allocates the same large tensors in every step. By default each goes back to the system and
+/// comes again page by page, zeroed.
+fn keep_memory() {
+    // SAFETY: sets two numbers of the allocator, before the first thread starts.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
 }

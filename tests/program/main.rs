@@ -5,4 +5,5 @@ mod faults;
 mod kill;
 mod layers;
 mod parity;
+mod readme;
 mod sandbox;

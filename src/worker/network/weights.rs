@@ -109,3 +109,97 @@ fn tensor(dtype: Dtype, shape: &[i64], data: &[u8]) -> Result<Tensor> {
     };
     Ok(Tensor::f_from_data_size(data, shape, kind)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use safetensors::tensor::{TensorView, serialize};
+    use tch::Device;
+
+    use super::*;
+    use crate::arena::Layout;
+    use crate::network::encoder::shapes;
+
+    fn tiny() -> (Config, Arena, HashMap<String, Vec<usize>>) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/tiny-bert");
+        let config = Config::read(&folder).expect("a config");
+        let arena = Arena::new(Layout::new(shapes(&config, 2)), Device::Cpu);
+        let stored = arena.layout.segments.iter();
+        let stored = stored.map(|s| (s.name.clone(), s.shape.iter().map(|&n| n as usize).collect())).collect();
+        (config, arena, stored)
+    }
+
+    /// A checkpoint of ones with these tensors, loaded.
+    fn load_ones(arena: &mut Arena, stored: &HashMap<String, Vec<usize>>) -> Result<Account> {
+        let ones: HashMap<&String, Vec<u8>> =
+            stored.iter().map(|(name, shape)| (name, 1f32.to_le_bytes().repeat(shape.iter().product()))).collect();
+        let views = stored.iter().map(|(name, shape)| {
+            (name.clone(), TensorView::new(Dtype::F32, shape.clone(), &ones[name]).expect("a tensor"))
+        });
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("model.safetensors"), serialize(views, None)?)?;
+        load(arena, folder.path())
+    }
+
+    #[test]
+    fn prefixes_old_names_and_pretraining_heads_are_accounted_for() {
+        let (_, mut arena, mut stored) = tiny();
+        let stored: HashMap<_, _> = stored
+            .drain()
+            .filter(|(name, _)| !name.starts_with("classifier"))
+            .map(|(name, shape)| (format!("bert.{}", name.replace("LayerNorm.weight", "LayerNorm.gamma")), shape))
+            .chain([("cls.predictions.bias".to_owned(), vec![72]), ("embeddings.position_ids".to_owned(), vec![1, 64])])
+            .collect();
+        let account = load_ones(&mut arena, &stored).expect("a checkpoint");
+        let fresh: Vec<&str> = account.fresh.iter().map(|&i| arena.layout.segments[i].name.as_str()).collect();
+        assert_eq!(fresh, ["classifier.weight", "classifier.bias"]);
+        assert_eq!(account.unused.len(), 2);
+        let encoder = arena.layout.gather_encoder(&arena.theta);
+        assert_eq!(encoder.min().double_value(&[]), 1.0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let (_, mut arena, whole) = tiny();
+        let mut changed = |change: fn(&mut HashMap<String, Vec<usize>>)| {
+            let mut stored = whole.clone();
+            change(&mut stored);
+            format!("{:#}", load_ones(&mut arena, &stored).expect_err("a bad checkpoint"))
+        };
+        let query = "encoder.layer.0.attention.self.query.weight";
+        let missing = changed(|s| drop(s.remove("encoder.layer.0.attention.self.query.weight")));
+        assert!(missing.contains(&format!("{query} is missing")), "{missing}");
+        let shape = changed(|s| drop(s.insert("encoder.layer.0.attention.self.query.weight".into(), vec![48, 47])));
+        assert!(shape.contains("has shape [48, 47], expected [48, 48]"), "{shape}");
+        let surplus = changed(|s| drop(s.insert("encoder.layer.2.output.dense.bias".into(), vec![48])));
+        assert!(surplus.contains("encoder.layer.2.output.dense.bias is unexpected"), "{surplus}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_said_to_be_damaged() {
+        let (_, mut arena, _) = tiny();
+        let folder = tempfile::tempdir().expect("a folder");
+        for content in [&b""[..], b"no tensors here", &[255; 64]] {
+            std::fs::write(folder.path().join("model.safetensors"), content).expect("a file");
+            let error = format!("{:#}", load(&mut arena, folder.path()).expect_err("a damaged file"));
+            assert!(error.contains("damaged") || error.contains("cannot map"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fresh_head_is_the_seeds_and_has_the_configs_spread() {
+        let (config, mut arena, _) = tiny();
+        let index = arena.layout.index("pooler.dense.weight").expect("a pooler");
+        let bias = arena.layout.index("pooler.dense.bias").expect("a pooler");
+        let mut drawn = |seed| {
+            draw(&mut arena, &config, &[index, bias], seed);
+            (arena.leaf(index).detach().copy(), arena.leaf(bias).detach().copy())
+        };
+        let ((one, zero), (again, _), (other, _)) = (drawn(1), drawn(1), drawn(2));
+        assert!(one.equal(&again) && !one.equal(&other));
+        assert_eq!(zero.abs().max().double_value(&[]), 0.0);
+        let spread = one.std(true).double_value(&[]);
+        assert!((spread - config.initializer_range).abs() < 0.001, "{spread}");
+    }
+}

@@ -108,3 +108,79 @@ pub fn per_batch(
     }
     subject.arena.layout.gather_encoder(&flat)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::Device;
+
+    use super::*;
+    use crate::task::{Task, Tokenizer};
+
+    /// The tiny checkpoint of the parity tests, with its training data.
+    fn subject(folder: &str, label: &str, metric: &str) -> (Subject, Tokens) {
+        let parity = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity");
+        let own = crate::task::Custom {
+            name: "pairs".into(),
+            train: parity.join("train.tsv"),
+            dev: parity.join("dev.tsv"),
+            text: vec!["first".into(), "second".into()],
+            label: label.into(),
+            labels: None,
+            metric: vec![metric.into()],
+            format: None,
+        };
+        let task: Task = own.resolve().expect("a task");
+        let cache = tempfile::tempdir().expect("a folder");
+        let tokenizer = Tokenizer::open(&parity.join(folder)).expect("a tokenizer");
+        let data = crate::task::load(&task, &tokenizer, 32, cache.path()).expect("tokens");
+        let classes = (!task.labels.is_regression()).then(|| task.labels.outputs() as i64);
+        let mut subject = Subject::load(&parity.join(folder), classes, Device::Cpu).expect("a model");
+        subject.reset(1, None);
+        (subject, data.train)
+    }
+
+    /// The equation as it stands: every example sent backward alone.
+    fn one_at_a_time(subject: &mut Subject, tokens: &Tokens, picked: &[u32]) -> Tensor {
+        let mut sum = subject.arena.theta.zeros_like();
+        for &example in picked {
+            let batch = Batch::of(tokens, &[example], subject.pad());
+            let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate());
+            let loss = loss::mean(&logits, &subject.labels(&batch));
+            subject.arena.backward(&loss, false);
+            sum += subject.arena.gradient.square();
+        }
+        subject.arena.layout.gather_encoder(&sum) / picked.len() as f64
+    }
+
+    #[test]
+    fn the_batched_route_equals_one_example_at_a_time() {
+        for (folder, label, metric) in
+            [("tiny-bert", "label", "accuracy"), ("tiny-bert-regression", "value", "pearson")]
+        {
+            let (mut subject, tokens) = subject(folder, label, metric);
+            let picked: Vec<u32> = (0..tokens.len() as u32).step_by(3).collect();
+            let expected = one_at_a_time(&mut subject, &tokens, &picked);
+            let found = per_example(&subject, &tokens, &picked);
+            assert_eq!(found.size(), expected.size());
+            let apart = ((&found - &expected).abs() / (&expected + expected.mean(Kind::Float) * 1e-3)).max();
+            assert!(apart.double_value(&[]) < 1e-3, "{folder}: {apart:?}");
+            let total = (found.sum(Kind::Double) / expected.sum(Kind::Double)).double_value(&[]);
+            assert!((total - 1.0).abs() < 1e-5, "{folder}: the sums differ by {total}");
+        }
+    }
+
+    #[test]
+    fn the_authors_route_clips_each_tensor() {
+        let (mut subject, tokens) = subject("tiny-bert", "label", "accuracy");
+        subject.reset(1, Some(0.0));
+        let order: Vec<u32> = (0..16).collect();
+        let loose = per_batch(&mut subject, &tokens, &order, 8, 0.0, 1);
+        let tight = per_batch(&mut subject, &tokens, &order, 8, 1e-3, 1);
+        let segments = subject.arena.layout.encoder().count() as f64;
+        // No tensor's squared gradient can sum to more than the square of the limit.
+        assert!(tight.sum(Kind::Double).double_value(&[]) <= segments * 1e-6 * 1.001);
+        assert!(loose.sum(Kind::Double).double_value(&[]) > tight.sum(Kind::Double).double_value(&[]) * 10.0);
+    }
+}
