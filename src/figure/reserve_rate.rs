@@ -49,7 +49,12 @@ impl Plot for ReserveRate {
                 level: own.iter().find(|c| c.mode == REFERENCE && c.p.is_none()).and_then(|c| point(0.0, c)),
             }
         });
-        let panels: Vec<Panel> = panels.collect();
+        let mut panels: Vec<Panel> = panels.collect();
+        // A lone rate is no curve; it is shown only where there is nothing else.
+        let is_curve = |panel: &Panel| panel.lines.iter().any(|line| line.points.len() > 1);
+        if panels.iter().any(is_curve) {
+            panels.retain(is_curve);
+        }
         let mut rates: Vec<f64> = shown.iter().filter_map(|c| c.p).collect();
         rates.sort_by(f64::total_cmp);
         rates.dedup();
@@ -61,7 +66,7 @@ impl Plot for ReserveRate {
         Ok(ReserveRate {
             panels: Panels {
                 panels,
-                x_label: "reserve rate p (share of parameters updated)".to_owned(),
+                x_label: "reserve rate p (share of the maskable parameters updated)".to_owned(),
                 x_ticks: rates.into_iter().map(|p| (p, p.to_string())).collect(),
                 legend,
             },

@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn p_multiplies_only_the_modes_that_have_it_and_seeds_vary_slowest() {
-        let text = "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = [\"vanilla\", \"child-d\"]\np = [0.1, 0.2]\nseed = [4, 5]";
+        let text =
+            "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = [\"vanilla\", \"child-d\"]\np = [0.1, 0.2]\nseed = [4, 5]";
         assert_eq!(
             labels(text),
             [
@@ -226,11 +227,10 @@ mod tests {
         let text = "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = [\"child-d\", \"tiny\"]\np = [0.1, 0.2]\n\
                     [mode.tiny]\nbase = \"child-d\"\np = 0.05";
         let runs = plan(text);
-        assert_eq!(runs.iter().map(|r| (r.mode.as_str(), r.p())).collect::<Vec<_>>(), [
-            ("child-d", Some(0.1)),
-            ("child-d", Some(0.2)),
-            ("tiny", Some(0.05))
-        ]);
+        assert_eq!(
+            runs.iter().map(|r| (r.mode.as_str(), r.p())).collect::<Vec<_>>(),
+            [("child-d", Some(0.1)), ("child-d", Some(0.2)), ("tiny", Some(0.05))]
+        );
         assert_eq!(runs[2].method.name, "child-d");
     }
 
@@ -272,7 +272,9 @@ mod tests {
 
     #[test]
     fn a_run_read_back_has_the_same_id() {
-        for run in plan("[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = \"child-d\"\np = [0.1, 0.30000000000000004]\nlr = [1e-5, 3e-5]") {
+        for run in plan(
+            "[grid]\ntask = \"rte\"\nmodel = \"m\"\nmode = \"child-d\"\np = [0.1, 0.30000000000000004]\nlr = [1e-5, 3e-5]",
+        ) {
             let text = serde_json::to_string(&run).expect("JSON");
             assert_eq!(serde_json::from_str::<Run>(&text).expect("a run").id(), run.id());
         }
