@@ -62,6 +62,8 @@ pub struct Judged<'a> {
     pub run: &'a Run,
     pub reason: Reason,
     pub failure: Option<&'a Failure>,
+    /// Attempts that left a record.
+    pub attempts: u32,
     /// Seconds, from records of the same task, model and device; `None` where there is none.
     pub estimate: Option<f64>,
 }
@@ -87,7 +89,14 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
             None if !settings.is_empty() && settings.contains(&run.settings_key()) => Reason::Stale,
             None => Reason::New,
         };
-        Judged { id, run, reason, failure: record.and_then(Record::failure), estimate: speeds.estimate(run) }
+        Judged {
+            id,
+            run,
+            reason,
+            failure: record.and_then(Record::failure),
+            attempts: record.map_or(0, |r| r.made.attempt),
+            estimate: speeds.estimate(run),
+        }
     };
     workspace.runs.iter().map(judge).collect()
 }

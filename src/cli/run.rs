@@ -124,7 +124,7 @@ fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         cache: absolute(&store.cache())?,
         masks: absolute(&store.masks())?,
         log_every: workspace.sweep.log_every,
-        attempt: 1,
+        attempt: judged.attempts + 1,
     })
 }
 

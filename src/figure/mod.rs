@@ -66,6 +66,9 @@ pub enum Made {
     Skipped(String),
 }
 
+/// Draws the bitmap into a file.
+type Draw = Box<dyn Fn(&Path) -> Result<()>>;
+
 /// A drawn figure.
 pub struct Picture {
     pub svg: String,
@@ -73,7 +76,7 @@ pub struct Picture {
     pub csv: String,
     /// How to read it.
     pub caption: String,
-    png: Box<dyn Fn(&Path) -> Result<()>>,
+    png: Draw,
 }
 
 impl Picture {

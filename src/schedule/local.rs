@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -150,10 +150,7 @@ pub fn run(
             heard += 1;
             Some(Event::Interrupt)
         } else {
-            match events.recv_timeout(BEAT) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            }
+            events.recv_timeout(BEAT).ok()
         };
         driver.observer.beat();
         if let Some(Event::Exited(worker, _)) = &event {

@@ -58,7 +58,7 @@ impl StepLog {
 
     /// `norm` is the gradient's global norm before clipping; examples and seconds are those since the start.
     pub fn write(&mut self, step: u32, loss: f64, rate: f64, norm: f64, rows: usize) -> Result<()> {
-        if self.every == 0 || step % self.every != 0 {
+        if self.every == 0 || !step.is_multiple_of(self.every) {
             return Ok(());
         }
         let examples = u64::from(step - 1) * self.batch_size + rows as u64;

@@ -132,7 +132,7 @@ impl<'a> RunStudy<'a> {
         };
         let layout = &self.subject.arena.layout;
         let segments = layout.encoder().map(|s| Segment { name: s.name.clone(), len: s.len as u64 }).collect();
-        Ok(Mask::from_bools(segments, &kept)?)
+        Mask::from_bools(segments, &kept)
     }
 }
 
