@@ -1,6 +1,7 @@
 //! `sweep run FILE`: train what is missing.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -11,7 +12,7 @@ use crate::plan::RunId;
 use crate::protocol::Job;
 use crate::record::End;
 use crate::record::lock::{Lock, LockError};
-use crate::record::store::Manifest;
+use crate::record::store::{Manifest, Store};
 use crate::schedule::local::{self, Interrupts, Observer, Options};
 use crate::schedule::state::Note;
 
@@ -79,9 +80,10 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
     let options =
         Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts: Interrupts::from_signals()? };
-    let mut screen = Screen { progress: progress::Progress::new(&jobs, options.slots.len()), failures: Vec::new() };
+    let progress = progress::Progress::new(&jobs, options.slots.len());
+    let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
     let summary = local::run(jobs, store, name, &options, &mut screen);
-    let Screen { progress, failures } = screen;
+    let Screen { progress, failures, .. } = screen;
     drop(progress);
     // Also after an error: what is done is done, and the frames show it.
     let kept = study::write_frames(store, name);
@@ -128,13 +130,19 @@ fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
     })
 }
 
-/// The progress display, and the failures for the end.
-struct Screen {
+/// Frames are rewritten as runs end, but not more often than this.
+const FRAMES_EVERY: Duration = Duration::from_secs(60);
+
+/// The progress display, the frames kept current, and the failures for the end.
+struct Screen<'a> {
     progress: progress::Progress,
     failures: Vec<(RunId, String)>,
+    store: &'a Store,
+    name: &'a str,
+    written: Instant,
 }
 
-impl Observer for Screen {
+impl Observer for Screen<'_> {
     fn note(&mut self, note: &Note) {
         if let Note::Ended { id, end, .. } = note
             && let End::Failed(failure) = end.as_ref()
@@ -142,6 +150,11 @@ impl Observer for Screen {
             self.failures.push((id.clone(), failure.sentence()));
         }
         self.progress.note(note);
+        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > FRAMES_EVERY {
+            // What cannot be written now is written, or said, at the end.
+            let _ = study::write_frames(self.store, self.name);
+            self.written = Instant::now();
+        }
     }
 
     fn beat(&mut self) {

@@ -59,7 +59,11 @@ impl Checkpoint {
             fs::rename(&draft, &target)?;
             Ok(())
         };
-        write().with_context(|| format!("cannot write the checkpoint {}", target.display()))
+        let written = write();
+        if written.is_err() {
+            let _ = fs::remove_dir_all(&draft);
+        }
+        written.with_context(|| format!("cannot write the checkpoint {}", target.display()))
     }
 
     /// The checkpoint of this run, if it was put aside.

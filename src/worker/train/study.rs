@@ -210,5 +210,10 @@ fn write_scores(path: &Path, scores: &[f32]) -> Result<()> {
         fs::write(&draft, [blake3::hash(&body).as_bytes().as_slice(), &body].concat())?;
         fs::rename(&draft, path)
     };
-    write().with_context(|| format!("cannot write the Fisher scores {}", path.display()))
+    let written = write();
+    if written.is_err() {
+        // A full disk should not keep the half that went in.
+        let _ = fs::remove_file(&draft);
+    }
+    written.with_context(|| format!("cannot write the Fisher scores {}", path.display()))
 }
