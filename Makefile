@@ -10,9 +10,10 @@ help:
 	@echo "make setup    only fetch libtorch, the model and the data"
 	@echo "make lint     rustfmt and clippy, as CI runs them"
 
+# Trains anew under demo/: results/ holds the records that the README's pictures were made from.
 demo: build
-	target/release/sweep run sweeps/quickstart.toml
-	target/release/sweep report sweeps/quickstart.toml
+	target/release/sweep run sweeps/quickstart.toml --results demo/results
+	target/release/sweep report sweeps/quickstart.toml --results demo/results --out demo/report
 
 test: setup
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -37,4 +38,4 @@ lint: setup
 	cargo clippy --release --all-targets -- -D warnings
 
 clean:
-	rm -rf target .libtorch models data results/cache
+	rm -rf target .libtorch models data demo results/cache results/masks

@@ -79,3 +79,22 @@ pub enum Message {
         step: u32,
     },
 }
+
+/// What `sweep-worker --probe` answers: what it can train on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    pub libtorch: String,
+    pub devices: Vec<ProbedDevice>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbedDevice {
+    /// For `--devices`: `cpu`, `cuda:0`.
+    pub name: String,
+    /// What the hardware calls itself.
+    pub hardware: String,
+    /// Free and total bytes of a GPU.
+    pub memory: Option<(u64, u64)>,
+}

@@ -4,22 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
 use super::Refusal;
+use crate::protocol::Probe;
 use crate::schedule::local::Slot;
 use crate::spec::RunTable;
 
 /// Beyond this many cores a CPU gets one worker for every four: the runs of one machine share its memory.
 const MOST_SINGLE_CORE_SLOTS: usize = 4;
-
-/// What `sweep-worker --probe` answers.
-#[derive(Debug, Deserialize)]
-pub struct Probe {
-    pub libtorch: String,
-    /// Name for `--devices`, and what the hardware calls itself.
-    pub devices: Vec<(String, String)>,
-}
 
 /// The trainer program, which lies beside this one.
 ///
@@ -79,7 +71,7 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
     };
     // Most machines have no GPU, and then the answer is known without starting libtorch.
     let there: Vec<String> = match has_driver() || asked.iter().flatten().any(|device| device != "cpu") {
-        true => probe(worker)?.devices.into_iter().map(|(name, _)| name).collect(),
+        true => probe(worker)?.devices.into_iter().map(|device| device.name).collect(),
         false => vec!["cpu".to_owned()],
     };
     let devices = match asked {

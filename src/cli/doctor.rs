@@ -58,9 +58,14 @@ fn libtorch() -> Vec<Finding> {
     match probed {
         Ok(probe) => {
             let mut findings = vec![good(format!("libtorch {}", probe.libtorch))];
-            findings.extend(probe.devices.iter().map(|(name, hardware)| good(format!("device {name}: {hardware}"))));
+            findings.extend(probe.devices.iter().map(|device| {
+                let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+                let memory =
+                    device.memory.map(|(free, total)| format!(", {:.1} of {:.1} GiB free", gib(free), gib(total)));
+                good(format!("device {}: {}{}", device.name, device.hardware, memory.unwrap_or_default()))
+            }));
             let driver = Path::new("/proc/driver/nvidia/version").exists();
-            if driver && !probe.devices.iter().any(|(name, _)| name.starts_with("cuda")) {
+            if driver && !probe.devices.iter().any(|device| device.name.starts_with("cuda")) {
                 let what = "an NVIDIA driver is here, but libtorch has no CUDA".to_owned();
                 findings.push(bad(
                     what,

@@ -4,6 +4,7 @@ mod completions;
 mod devices;
 mod doctor;
 mod exit;
+mod methods;
 mod plan;
 pub mod progress;
 mod report;
@@ -42,6 +43,8 @@ enum Command {
     Report(report::Arguments),
     /// Say what is there and what is missing on this machine, with the command that mends it
     Doctor(doctor::Arguments),
+    /// List the methods with their numbers and papers, or show one in full
+    Methods(methods::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
+        Command::Methods(arguments) => methods::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
     };
     match outcome {

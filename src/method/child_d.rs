@@ -28,6 +28,14 @@ pub const INFO: Info = Info {
     summary: "Child-Tuning-D: only the top p of the encoder by Fisher information is updated",
     equation: "F = mean over examples of (∂ log p(y|x;θ)/∂θ)²,  M = top p of F over the encoder,  g ← g ⊙ M",
     paper: "Xu et al., Raise a Child in Large Language Model, EMNLP 2021, arXiv 2109.05687",
+    choices: &[
+        "embeddings, pooler and head are always trained; there is no factor 1/p",
+        "the mask acts on the clipped gradient before Adam's moments",
+        "fidelity = \"paper\": F is the mean of squared per-example gradients, dropout off; exactly round(p·E) entries are \
+         kept, ties to the lower index; the rest of the encoder stays at its pre-trained value",
+        "fidelity = \"code\": F is the mean of squared batch gradients, each tensor clipped to the norm limit, dropout on; \
+         all entries that reach the percentile are kept; the rest of the encoder still decays; no warm-up",
+    ],
     numbers: &[
         P,
         FIDELITY,

@@ -17,6 +17,11 @@ pub const INFO: Info = Info {
     summary: "Child-Tuning-F: gradients masked by a new Bernoulli(p) draw in each step",
     equation: "g ← g ⊙ M / p,  M ~ Bernoulli(p) anew in each step",
     paper: "Xu et al., Raise a Child in Large Language Model, EMNLP 2021, arXiv 2109.05687",
+    choices: &[
+        "every parameter with a gradient is masked, embeddings and head included",
+        "the mask acts on the clipped gradient before Adam's moments, so a masked entry still moves by its momentum",
+        "fidelity = \"code\" trains without warm-up, as the authors' trainer does whatever it is asked",
+    ],
     numbers: &[P, FIDELITY],
 };
 

@@ -24,6 +24,8 @@ pub struct Info {
     pub summary: &'static str,
     pub equation: &'static str,
     pub paper: &'static str,
+    /// Where paper and authors' program differ, and what else was decided; a sentence each.
+    pub choices: &'static [&'static str],
     pub numbers: &'static [Number],
 }
 

@@ -9,6 +9,9 @@ pub const INFO: Info = Info {
     summary: "full fine-tuning with AdamW",
     equation: "θ ← θ − ηΔ,  Δ = Adam's direction for g = ∂L/∂θ",
     paper: "Devlin et al., BERT, NAACL 2019; Loshchilov and Hutter, Decoupled Weight Decay, ICLR 2019",
+    choices: &[
+        "ε is added to the uncorrected root of the second moment and decay acts after the update, as in transformers 4",
+    ],
     numbers: &[],
 };
 

@@ -312,8 +312,7 @@ impl State {
         match &self.slots[slot].seat {
             Seat::Running(running) => {
                 let id = running.id.clone();
-                let tail = format!("{}\n({})", exit.tail, exit.how).trim().to_owned();
-                self.end(worker, &id, End::Failed(Failure::Crashed { tail }), None, now, out);
+                self.end(worker, &id, End::Failed(cause(&exit)), None, now, out);
             }
             Seat::Starting => self.slots[slot].strikes += 1,
             Seat::Idle | Seat::Empty => {}
@@ -379,6 +378,16 @@ impl State {
         out.push(Command::Append(What::Finished { done, failed, left: total - done - failed }));
         out.push(Command::Finish(finish));
         self.finished = true;
+    }
+}
+
+/// What killed a worker in the middle of a run, by its last words.
+fn cause(exit: &Exit) -> Failure {
+    // libtorch's own words on a GPU and on a CPU.
+    let of_memory = |line: &&str| line.contains("out of memory") || line.contains("can't allocate memory");
+    match exit.tail.lines().find(of_memory) {
+        Some(line) => Failure::OutOfMemory { message: line.trim().to_owned() },
+        None => Failure::Crashed { tail: format!("{}\n({})", exit.tail, exit.how).trim().to_owned() },
     }
 }
 

@@ -20,6 +20,27 @@ pub fn devices() -> Vec<(String, String)> {
     devices
 }
 
+/// Free and total memory of a GPU, bytes; `None` for the CPU, or where the CUDA runtime does not say.
+pub fn memory(device: &str) -> Option<(u64, u64)> {
+    type SetDevice = unsafe extern "C" fn(i32) -> i32;
+    type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> i32;
+    let index: i32 = device.strip_prefix("cuda:")?.parse().ok()?;
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: the CUDA runtime that libtorch loaded has these functions with these signatures; both write only where
+    // they are told to, and answer 0 when they did.
+    let said = unsafe {
+        let set_device = libc::dlsym(libc::RTLD_DEFAULT, c"cudaSetDevice".as_ptr());
+        let mem_get_info = libc::dlsym(libc::RTLD_DEFAULT, c"cudaMemGetInfo".as_ptr());
+        if set_device.is_null() || mem_get_info.is_null() {
+            return None;
+        }
+        let set_device: SetDevice = std::mem::transmute(set_device);
+        let mem_get_info: MemGetInfo = std::mem::transmute(mem_get_info);
+        set_device(index) == 0 && mem_get_info(&mut free, &mut total) == 0
+    };
+    said.then_some((free as u64, total as u64))
+}
+
 /// # Errors
 /// A name that is no device, or a GPU that is not there; the message lists what is.
 pub fn device(name: &str) -> Result<Device, String> {

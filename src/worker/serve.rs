@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::cuda;
 use crate::orders::Orders;
-use crate::protocol::{Job, Message, Order};
+use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
 use crate::train::{self, Ending, Listener, Places};
 use crate::warm::Warm;
@@ -53,9 +53,14 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints what this machine can train on: `{"libtorch": …, "devices": [[name, hardware], …]}`.
+/// Prints what this machine can train on, a `protocol::Probe`.
 pub fn probe() -> ExitCode {
-    let found = serde_json::json!({ "libtorch": cuda::LIBTORCH, "devices": cuda::devices() });
+    let devices = cuda::devices().into_iter().map(|(name, hardware)| {
+        let memory = cuda::memory(&name);
+        ProbedDevice { name, hardware, memory }
+    });
+    let found = Probe { libtorch: cuda::LIBTORCH.to_owned(), devices: devices.collect() };
+    let found = serde_json::to_string(&found).expect("words and numbers");
     let printed = writeln!(std::io::stdout(), "{found}");
     if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

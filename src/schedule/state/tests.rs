@@ -382,3 +382,24 @@ proptest! {
         prop_assert_eq!(watch.finishes, 1);
     }
 }
+
+#[test]
+fn a_worker_that_ran_out_of_memory_says_so_with_its_last_words() {
+    for (tail, said) in [
+        (
+            "step 3\nCUDA out of memory. Tried to allocate 2.00 GiB\nstack",
+            Some("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        ),
+        (
+            "DefaultCPUAllocator: can't allocate memory: you tried",
+            Some("DefaultCPUAllocator: can't allocate memory: you tried"),
+        ),
+        ("index out of range", None),
+    ] {
+        match (cause(&Exit { how: "killed by signal 6".into(), tail: tail.into() }), said) {
+            (Failure::OutOfMemory { message }, Some(said)) => assert_eq!(message, said),
+            (Failure::Crashed { tail }, None) => assert_eq!(tail, "index out of range\n(killed by signal 6)"),
+            (other, _) => panic!("{tail}: {other:?}"),
+        }
+    }
+}

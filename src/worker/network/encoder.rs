@@ -276,3 +276,53 @@ fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Tensor {
 fn look_up(table: &Tensor, ids: &Tensor) -> Tensor {
     Tensor::embedding(table, ids, -1, false, false)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::model::Config;
+    use crate::task::Tokenizer;
+    use crate::task::batch::Batch;
+    use crate::task::read::Row;
+    use crate::train::Subject;
+
+    use super::*;
+
+    /// The demo's model on sentences of unlike lengths; the numbers are those of tests/reference/encoder.py.
+    #[test]
+    fn logits_of_a_real_checkpoint_are_those_of_transformers() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = project.join("models/all-MiniLM-L6-v2");
+        if Config::read(&folder).is_err() {
+            println!("skipped: models/all-MiniLM-L6-v2 is not there; `make setup` fetches it");
+            return;
+        }
+        let text = std::fs::read_to_string(project.join("tests/reference/encoder.json")).expect("encoder.json");
+        let reference: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let sentences: Vec<Vec<String>> = serde_json::from_value(reference["sentences"].clone()).expect("sentences");
+        let expected: Vec<Vec<f64>> = serde_json::from_value(reference["logits"].clone()).expect("logits");
+
+        let mut subject = Subject::load(&folder, Some(3), tch::Device::Cpu).expect("the model");
+        let weight = subject.arena.layout.index("classifier.weight").expect("a head");
+        let bias = subject.arena.layout.index("classifier.bias").expect("a head");
+        let hidden = subject.encoder.config.hidden_size;
+        let angles = Tensor::arange(3 * hidden, (Kind::Double, tch::Device::Cpu)).view([3, hidden]);
+        subject.arena.fill(weight, &angles.sin());
+        subject.arena.fill(bias, &Tensor::from_slice(&[0.1f32, -0.2, 0.3]));
+
+        let rows: Vec<Row> = sentences.into_iter().map(|text| Row { text, label: 0.0 }).collect();
+        let tokens = Tokenizer::open(&folder).and_then(|t| t.encode(&rows, 128)).expect("tokens");
+        let batch = Batch::of(&tokens, &[0, 1, 2, 3, 4], subject.pad());
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate());
+        for (row, expected) in expected.iter().enumerate() {
+            for (label, expected) in expected.iter().enumerate() {
+                let found = logits.double_value(&[row as i64, label as i64]);
+                assert!(
+                    (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                    "{row}, {label}: {found} {expected}"
+                );
+            }
+        }
+    }
+}
