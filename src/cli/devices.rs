@@ -82,7 +82,7 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut slots = Vec::new();
+    let mut slots: Vec<Slot> = Vec::new();
     for device in devices {
         if !there.contains(&device) {
             let say = format!(
@@ -98,8 +98,10 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
             _ => 1,
         };
         let count = per_device.or(run.slots_per_device).map_or(automatic, |n| n as usize);
-        let threads = if device == "cpu" { (cores / count).max(1) } else { 1 };
-        slots.extend((0..count).map(|_| Slot { device: device.clone(), threads: threads as u32 }));
+        slots.extend((0..count).map(|_| Slot { device: device.clone(), threads: 1 }));
     }
+    // The workers of all devices share the cores: those of a GPU tokenize with them.
+    let threads = (cores / slots.len().max(1)).max(1) as u32;
+    slots.iter_mut().for_each(|slot| slot.threads = threads);
     Ok(slots)
 }

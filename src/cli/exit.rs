@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Everything asked for is done.
     Done = 0,
-    /// A sweep file, an argument or this machine's set-up is at fault; nothing was started.
+    /// A sweep file, an argument or this machine's set-up is at fault.
     Usage = 1,
     /// The sweep went through, some of its runs failed.
     SomeFailed = 2,

@@ -100,7 +100,9 @@ fn explain(error: &anyhow::Error) -> Exit {
         return Exit::Usage;
     }
     complain(&format!("error: {error:#}"));
-    if error.is::<Refusal>() { Exit::Usage } else { Exit::Broken }
+    // A file that cannot be read or written is the machine's state, not a fault of the program.
+    let is_io = error.chain().any(|cause| cause.is::<std::io::Error>());
+    if error.is::<Refusal>() || is_io { Exit::Usage } else { Exit::Broken }
 }
 
 /// A line for people on standard error.

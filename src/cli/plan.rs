@@ -101,10 +101,11 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
     workspace.runs.iter().map(judge).collect()
 }
 
-/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, examples and epochs.
+/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, and how much is trained.
 struct Speeds(HashMap<SpeedKey, (f64, u32)>);
 
-type SpeedKey = (String, String, Option<u32>, u32);
+/// Task, model, training and dev examples, epochs, steps, tokens.
+type SpeedKey = (String, String, [Option<u32>; 3], [u32; 3]);
 
 impl Speeds {
     /// From the records made on a kind of device, `cpu` or `cuda`.
@@ -119,7 +120,10 @@ impl Speeds {
     }
 
     fn key(run: &Run) -> SpeedKey {
-        (run.task.name.clone(), run.model.name.clone(), run.recipe.train_size, run.recipe.epochs)
+        let recipe = &run.recipe;
+        let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
+        let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
+        (run.task.name.clone(), run.model.name.clone(), amounts, sizes)
     }
 
     fn estimate(&self, run: &Run) -> Option<f64> {

@@ -22,6 +22,13 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let head = Head::read(&arguments.sweep)?;
+    if !crate::spec::names_a_folder(&head.name) {
+        return Err(Refusal(format!(
+            "\"{}\" cannot be a sweep's name: letters, digits, - _ and . make one",
+            head.name
+        ))
+        .into());
+    }
     let written = head.results.as_ref().map(|folder| head.home.join(folder));
     let results = arguments.places.results.clone().or(written).unwrap_or_else(|| results_root(&arguments.places, None));
     let store = Store::new(results);

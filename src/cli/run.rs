@@ -13,7 +13,7 @@ use crate::protocol::Job;
 use crate::record::End;
 use crate::record::lock::{Lock, LockError};
 use crate::record::store::{Manifest, Store};
-use crate::schedule::local::{self, Interrupts, Observer, Options};
+use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::Note;
 
 #[derive(clap::Args)]
@@ -45,7 +45,10 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let worker = devices::worker_program()?;
     let slots =
         devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
-    let records = workspace.store.read_all()?;
+    let (name, store) = (&workspace.sweep.name, &workspace.store);
+    // Before the records are read: another sweep may be about to add to them.
+    let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
+    let records = store.read_all()?;
     let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
     let mut to_do: Vec<&Judged> = Vec::new();
     for j in judged.iter().filter(|j| j.is_to_do()) {
@@ -65,18 +68,17 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         return Ok(Exit::Done);
     }
 
-    let name = &workspace.sweep.name;
-    let store = &workspace.store;
-    let lock = Lock::take(store.root(), name).map_err(|error| match error {
-        LockError::Io(error) => error,
-        held => Refusal(held.to_string()).into(),
-    })?;
-    store.write_manifest(&Manifest {
+    let manifest = Manifest {
         format: crate::record::FORMAT,
         name: name.clone(),
         question: workspace.sweep.question.clone(),
         runs: workspace.runs.clone(),
-    })?;
+    };
+    if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {
+        print(&summary_line(&judged, &Summary::default(), diverged))?;
+        return Ok(if diverged > 0 { Exit::SomeFailed } else { Exit::Done });
+    }
+    store.write_manifest(&manifest)?;
     let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
     let options =
         Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts: Interrupts::from_signals()? };
@@ -94,13 +96,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     for (id, sentence) in &failures {
         complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
     }
-    let earlier = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;
-    let mut line = format!(
-        "{} done now, {earlier} done before, {} failed, {} left",
-        summary.done,
-        summary.failed + diverged,
-        summary.left
-    );
+    let mut line = summary_line(&judged, &summary, diverged);
     if summary.interrupted {
         line += &format!("; stopped on request, `sweep run {}` goes on", arguments.file.display());
     }
@@ -110,6 +106,21 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         () if summary.interrupted => Exit::Interrupted,
         () if summary.failed + diverged > 0 => Exit::SomeFailed,
         () => Exit::Done,
+    })
+}
+
+/// `3 done now, 3 done before, 0 failed, 0 left`, over the runs that were asked for.
+fn summary_line(judged: &[Judged], summary: &Summary, diverged: usize) -> String {
+    let before = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;
+    let failed = summary.failed + diverged;
+    let left = judged.len().saturating_sub(before + summary.done + failed);
+    format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done)
+}
+
+fn take_lock(store: &Store, sweep: &str) -> Result<Lock> {
+    Lock::take(store.root(), sweep).map_err(|error| match error {
+        LockError::Io(error) => error,
+        held => Refusal(held.to_string()).into(),
     })
 }
 

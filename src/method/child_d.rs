@@ -41,7 +41,7 @@ pub const INFO: Info = Info {
         FIDELITY,
         Number {
             name: "fisher_seed",
-            what: "seed of the head in the Fisher pass; set, all seeds share one child network",
+            what: "seed of the head in the Fisher pass; set, seeds with the same training examples share one child network",
             domain: Domain::Whole { from: 0, to: i64::MAX },
             standard: Standard::Absent("the run's seed"),
         },

@@ -37,7 +37,17 @@ pub fn check(folder: &Path) -> Result<Config> {
             bail!("{} has no {what}: {} is missing", folder.display(), names.join(" or "));
         }
     }
+    check_weights(&folder.join("model.safetensors"))?;
     Ok(config)
+}
+
+/// Whether the file is whole: its head says how long it must be.
+fn check_weights(path: &Path) -> Result<()> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    // SAFETY: the map is read-only, and only its head is looked at.
+    let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| format!("cannot read {}", path.display()))?;
+    let whole = safetensors::SafeTensors::deserialize(&map);
+    whole.map(drop).with_context(|| format!("{} is cut or damaged; fetch the model again", path.display()))
 }
 
 /// Hash of the files that determine what a run computes.

@@ -130,7 +130,7 @@ pub struct Provenance {
     pub started: String,
     /// Wall seconds per phase: `load`, `prepare`, `train`, `evaluate`.
     pub seconds: BTreeMap<String, f64>,
-    /// Peak resident memory of the worker process, MiB (CPU), or of the device's allocator (CUDA).
+    /// Peak resident memory of the worker process during the run, MiB.
     pub peak_memory_mib: f64,
     /// 1 for the first attempt.
     pub attempt: u32,

@@ -129,3 +129,12 @@ impl Sweep {
         self.grid.iter().chain(&self.tune).find(|axis| axis.name == name)
     }
 }
+
+/// Folders of `results/` that are no sweep.
+const RESERVED: &[&str] = &["runs", "cache", "masks"];
+
+/// Whether a sweep may have this name: it becomes a folder of results and one of reports.
+pub fn names_a_folder(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') && !RESERVED.contains(&name)
+}

@@ -67,6 +67,7 @@ pub fn probe() -> ExitCode {
 
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {
     let id = job.id.clone();
+    forget_peak_memory();
     let mut listener = Reporter { job, orders, phases: Phases::default() };
     listener.phase("load");
     let ending = warm.take(job).and_then(|(subject, data)| {
@@ -151,7 +152,13 @@ pub fn log(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// High-water mark of this process's resident memory.
+/// Starts a new measurement of the peak: a worker lives for many runs.
+fn forget_peak_memory() {
+    // Where the system cannot do that, the peak is that of the process so far.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// High-water mark of this process's resident memory since the last reset, MiB.
 fn peak_memory_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak =

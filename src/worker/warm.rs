@@ -46,7 +46,9 @@ impl Warm {
         if self.subject.as_ref().is_none_or(|(held, _)| *held != key) {
             // Dropped before the next is loaded: two models may not fit side by side.
             self.subject = None;
-            self.subject = Some((key, Subject::load(&job.model, classes, self.device)?));
+            let subject = Subject::load(&job.model, classes, self.device)?;
+            crate::serve::log(&format!("{}: {}", job.model.display(), subject.account()));
+            self.subject = Some((key, subject));
         }
         let key = DataKey {
             model: run.model.hash.clone(),

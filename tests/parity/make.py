@@ -152,16 +152,16 @@ def child(model, rows, tokenizer, code):
     for n, p in encoder.items():
         masks[p] = torch.tensor(keep[at : at + p.numel()]).view_as(p).float()
         at += p.numel()
-    return masks, int(keep.sum()), len(keep), {n: float(f.sum()) for n, f in fisher.items()}
+    return masks, [int(mask.sum()) for mask in masks.values()], len(keep)
 
 
 def train(folder, mode, regression=False):
     tokenizer = BertTokenizer.from_pretrained(folder)
     model = load(folder, regression)
     rows, dev = read("train", tokenizer, regression), read("dev", tokenizer, regression)
-    masks, kept, of, sums = {}, 0, 0, {}
+    masks, kept, of = {}, [], 0
     if mode != "vanilla":
-        masks, kept, of, sums = child(model, rows, tokenizer, mode == "code")
+        masks, kept, of = child(model, rows, tokenizer, mode == "code")
     no_decay = ("bias", "LayerNorm.weight")
     named = list(model.named_parameters())
     groups = [{"params": [p for n, p in named if not n.endswith(no_decay)], "weight_decay": DECAY},
@@ -170,7 +170,7 @@ def train(folder, mode, regression=False):
     warm = 0 if mode == "code" else math.ceil(WARMUP * STEPS)
     schedule = get_linear_schedule_with_warmup(optimizer, warm, STEPS)
     model.train()
-    losses, norms, step = [], [], 0
+    losses, norms, rates, step = [], [], [], 0
     while step < STEPS:
         for i in range(0, len(rows), BATCH):
             if step == STEPS:
@@ -179,6 +179,7 @@ def train(folder, mode, regression=False):
             loss = model(**collate(rows[i : i + BATCH], tokenizer)).loss
             loss.backward()
             norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)))
+            rates.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
@@ -186,7 +187,9 @@ def train(folder, mode, regression=False):
     model.eval()
     with torch.no_grad():
         logits = torch.cat([model(**collate([row], tokenizer)).logits for row in dev])
-    return {"losses": losses, "norms": norms, "kept": kept, "of": of, "fisher_sums": sums, "dev_logits": logits[:8].tolist()}
+    labels = np.array([y for _, y in dev])
+    score = np.corrcoef(logits[:, 0].numpy(), labels)[0, 1] if regression else (logits.argmax(-1).numpy() == labels).mean()
+    return {"losses": losses, "norms": norms, "rates": rates, "kept": kept, "of": of, "score": float(score)}
 
 
 def main():
@@ -197,7 +200,7 @@ def main():
     with open(os.path.join(HERE, "expected.json"), "w") as f:
         json.dump(runs, f, indent=1)
     for name, run in runs.items():
-        print(name, run["losses"][0], "->", run["losses"][-1], "kept", run["kept"], "of", run["of"])
+        print(name, run["losses"][0], "->", run["losses"][-1], "kept", sum(run["kept"]), "of", run["of"], "score", run["score"])
 
 
 main()

@@ -25,37 +25,53 @@ fn workers_of(sandbox: &Sandbox) -> Vec<u32> {
     found
 }
 
+fn kill(pid: u32, signal: &str) {
+    let _ = Command::new("kill").args([signal, &pid.to_string()]).status();
+}
+
+/// Moments between `from` and `to` milliseconds that differ from call to call; a failure prints them.
+fn moments(n: usize, from: u64, to: u64) -> Vec<Duration> {
+    let mut state = std::process::id() as u64 ^ 0x9E37_79B9_7F4A_7C15;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        from + (state >> 33) % (to - from)
+    };
+    (0..n).map(|_| Duration::from_millis(next())).collect()
+}
+
 #[test]
 fn twenty_kills_change_no_number() {
-    let grid = "mode = [\"vanilla\", \"child-f\", \"child-d\"]\np = [0.3]\nseed = [1, 2]";
-    let text = tiny_sweep(grid, "epochs = 2\nlr = 1e-3\ndropout = 0.1\nlog_every = 1");
+    let grid = "mode = [\"vanilla\", \"child-f\", \"child-d\"]\np = [0.3]\nseed = { from = 1, to = 10 }";
+    let text = tiny_sweep(grid, "epochs = 3\nlr = 1e-3\ndropout = 0.1\nlog_every = 1");
     let calm = Sandbox::with(&text);
     calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let undisturbed = scores(&calm);
-    assert_eq!(undisturbed.len(), 6);
+    assert_eq!(undisturbed.len(), 30);
 
     let stormy = Sandbox::with(&text);
-    // Fixed moments from just after the start to after the first runs, alternating between the two kinds of process.
-    for kill in 0..20u64 {
+    let moments = moments(20, 300, 1600);
+    let mut met_work = 0;
+    for (turn, moment) in moments.iter().enumerate() {
         let mut coordinator = stormy
             .command(&["run", "sweep.toml", "--slots-per-device", "2"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        std::thread::sleep(Duration::from_millis(40 + 97 * kill % 1500));
-        if kill % 2 == 0 {
-            coordinator.kill().expect("SIGKILL");
-            coordinator.wait().expect("an end");
-        } else {
-            for pid in workers_of(&stormy) {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            }
-            coordinator.wait().expect("an end");
+        std::thread::sleep(*moment);
+        let workers = workers_of(&stormy);
+        if turn % 2 == 1 {
+            // A worker first: its run fails and it is replaced, until the coordinator goes too.
+            workers.iter().take(1).for_each(|&pid| kill(pid, "-9"));
+            std::thread::sleep(Duration::from_millis(100));
         }
+        met_work += u32::from(!workers.is_empty() && coordinator.try_wait().expect("a state").is_none());
+        coordinator.kill().expect("SIGKILL");
+        coordinator.wait().expect("an end");
     }
+    assert!(met_work >= 10, "only {met_work} kills met work under way; moments {moments:?}");
     stormy.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
-    assert_eq!(scores(&stormy), undisturbed);
+    assert_eq!(scores(&stormy), undisturbed, "moments {moments:?}");
     std::thread::sleep(Duration::from_millis(300));
     assert!(workers_of(&stormy).is_empty(), "a worker outlived its coordinator");
 }
@@ -63,21 +79,26 @@ fn twenty_kills_change_no_number() {
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit() {
     let text =
-        tiny_sweep("mode = [\"child-f\", \"child-d\"]\np = [0.3]\nseed = [1]", "epochs = 12\nlr = 1e-3\nlog_every = 1");
+        tiny_sweep("mode = [\"child-f\", \"child-d\"]\np = [0.3]\nseed = [1]", "epochs = 40\nlr = 1e-3\nlog_every = 1");
     let calm = Sandbox::with(&text);
     calm.expect(0, &["run", "sweep.toml"]);
 
     let paused = Sandbox::with(&text);
     let mut stopped = 0;
-    for wait in [700, 900, 1100, 1300, 1500] {
+    for turn in 1..=3 {
         let mut coordinator = paused
             .command(&["run", "sweep.toml"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("a start");
-        std::thread::sleep(Duration::from_millis(wait));
-        let _ = Command::new("kill").args(["-INT", &coordinator.id().to_string()]).status();
+        // Not before a worker is at it; then a little longer each time, so that steps are behind it.
+        let waited = std::time::Instant::now();
+        while workers_of(&paused).is_empty() && waited.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(600 + 250 * turn));
+        kill(coordinator.id(), "-INT");
         let code = coordinator.wait().expect("an end").code();
         stopped += u32::from(code == Some(3));
         assert!(matches!(code, Some(0 | 3)), "exit code {code:?}");

@@ -2,40 +2,71 @@
 
 use super::sandbox::{Sandbox, project, tiny_sweep};
 
-/// Loss and gradient norm of each step, as the program under test wrote them.
-fn steps(mode: &str, table: &str, regression: bool) -> (Vec<f64>, Vec<f64>, serde_json::Value) {
+/// 50 steps as the program under test made them.
+struct Trained {
+    losses: Vec<f64>,
+    rates: Vec<f64>,
+    norms: Vec<f64>,
+    record: serde_json::Value,
+    /// Kept entries of each tensor of the mask, where there is one.
+    kept: Vec<u64>,
+}
+
+fn train(mode: &str, table: &str, regression: bool) -> Trained {
     let grid = format!("mode = [\"{mode}\"]\nseed = [1]\n{table}");
-    let train = "epochs = 3\nmax_steps = 50\nlr = 2e-3\nwarmup = 0.1\nweight_decay = 0.1\ndropout = 0.0\nshuffle = false\nlog_every = 1";
+    let train = "epochs = 3\nmax_steps = 50\nlr = 2e-3\nwarmup = 0.1\nweight_decay = 0.1\ndropout = 0.0\n\
+                 shuffle = false\nlog_every = 1";
     let mut text = tiny_sweep(&grid, train);
     if regression {
-        text = text.replace("tiny-bert", "tiny-bert-regression").replace(
-            "label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"",
-            "label = \"value\"\nmetric = \"pearson\"",
-        );
+        let classes = "label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"";
+        text = text
+            .replace("tiny-bert", "tiny-bert-regression")
+            .replace(classes, "label = \"value\"\nmetric = \"pearson\"");
     }
     let sandbox = Sandbox::with(&text);
     sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "1"]);
     let record = sandbox.records().pop().expect("a record");
     let id = record["id"].as_str().expect("an id");
     let csv = std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps.csv");
-    let mut lines = csv.lines();
-    assert_eq!(lines.next(), Some("step,loss,learning_rate,gradient_norm,examples,seconds"));
+    assert_eq!(csv.lines().next(), Some("step,loss,learning_rate,gradient_norm,examples,seconds"));
     let column = |n: usize| -> Vec<f64> {
         csv.lines().skip(1).map(|line| line.split(',').nth(n).and_then(|x| x.parse().ok()).expect("a number")).collect()
     };
-    (column(1), column(3), record)
+    assert_eq!(column(4).last(), Some(&400.0), "examples");
+    let mask = record["end"]["done"]["mask"]["key"].as_str().map(|key| {
+        sweep::record::mask::Mask::read(&sandbox.path(&format!("results/masks/{key}.mask"))).expect("a mask")
+    });
+    let mut kept = Vec::new();
+    if let Some(mask) = mask {
+        let mut from = 0;
+        for segment in &mask.segments {
+            kept.push((from..from + segment.len).filter(|&i| mask.get(i)).count() as u64);
+            from += segment.len;
+        }
+    }
+    Trained { losses: column(1), rates: column(2), norms: column(3), record, kept }
 }
 
-fn expected(run: &str) -> serde_json::Value {
+/// Everything that the PyTorch program wrote down about a run.
+#[track_caller]
+fn assert_equal(found: &Trained, run: &str) {
     let text = std::fs::read_to_string(project().join("tests/parity/expected.json")).expect("expected.json");
     let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    all[run].clone()
+    let expected = &all[run];
+    assert_close(&found.losses, &expected["losses"], "loss");
+    assert_close(&found.norms, &expected["norms"], "gradient norm");
+    assert_close(&found.rates, &expected["rates"], "learning rate");
+    let kept: Vec<u64> = serde_json::from_value(expected["kept"].clone()).expect("counts");
+    assert_eq!(found.kept, kept, "kept entries of each tensor");
+    let done = &found.record["end"]["done"];
+    let score = done["dev"][done["metric"].as_str().expect("a metric")].as_f64().expect("a score");
+    let expected = expected["score"].as_f64().expect("a score");
+    assert!((score - expected).abs() < 1e-4, "dev score {score} instead of {expected}");
 }
 
 #[track_caller]
 fn assert_close(found: &[f64], expected: &serde_json::Value, what: &str) {
-    let expected: Vec<f64> =
-        expected.as_array().expect("a list").iter().filter_map(serde_json::Value::as_f64).collect();
+    let expected: Vec<f64> = serde_json::from_value(expected.clone()).expect("a list");
     assert_eq!(found.len(), expected.len(), "{what}");
     for (step, (a, b)) in found.iter().zip(&expected).enumerate() {
         assert!((a - b).abs() <= 1e-4 * b.abs(), "{what} at step {}: {a} instead of {b}", step + 1);
@@ -44,35 +75,22 @@ fn assert_close(found: &[f64], expected: &serde_json::Value, what: &str) {
 
 #[test]
 fn fifty_steps_of_vanilla_are_those_of_pytorch() {
-    let (losses, norms, _) = steps("vanilla", "", false);
-    let expected = expected("vanilla");
-    assert_close(&losses, &expected["losses"], "loss");
-    assert_close(&norms, &expected["norms"], "gradient norm");
+    assert_equal(&train("vanilla", "", false), "vanilla");
 }
 
 #[test]
 fn fifty_steps_of_a_regression_are_those_of_pytorch() {
-    let (losses, _, _) = steps("vanilla", "", true);
-    assert_close(&losses, &expected("regression")["losses"], "loss");
+    assert_equal(&train("vanilla", "", true), "regression");
 }
 
 #[test]
 fn fifty_steps_of_child_d_as_in_the_paper_are_those_of_pytorch() {
-    let (losses, norms, record) = steps("child-d", "p = [0.3]", false);
-    let expected = expected("child-d paper");
-    assert_close(&losses, &expected["losses"], "loss");
-    assert_close(&norms, &expected["norms"], "gradient norm");
-    let mask = &record["end"]["done"]["mask"];
-    assert_eq!((&mask["kept"], &mask["of"]), (&expected["kept"], &expected["of"]));
+    assert_equal(&train("child-d", "p = [0.3]", false), "child-d paper");
 }
 
 #[test]
 fn fifty_steps_of_child_d_as_the_authors_program_are_those_of_pytorch() {
-    let (losses, norms, record) = steps("child-d", "p = [0.3]\n[mode.child-d]\nfidelity = \"code\"", false);
-    let expected = expected("child-d code");
-    assert_close(&losses, &expected["losses"], "loss");
-    assert_close(&norms, &expected["norms"], "gradient norm");
-    assert_eq!(record["end"]["done"]["mask"]["kept"], expected["kept"]);
+    assert_equal(&train("child-d", "p = [0.3]\n[mode.child-d]\nfidelity = \"code\"", false), "child-d code");
 }
 
 /// The head, the data order and dropout of a seed are the same for every method, even after a Fisher pass.

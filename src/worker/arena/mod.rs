@@ -73,21 +73,16 @@ impl Arena {
         no_grad(|| segment.of(&self.theta).view(segment.shape.as_slice()).copy_(values));
     }
 
-    /// g ← ∂loss/∂θ, or g ← g + ∂loss/∂θ to accumulate. `loss` is a scalar. A leaf that the loss does not depend on
-    /// has gradient zero.
-    pub fn backward(&mut self, loss: &Tensor, accumulate: bool) {
+    /// g ← ∂loss/∂θ. `loss` is a scalar. A leaf that the loss does not depend on has gradient zero.
+    pub fn backward(&mut self, loss: &Tensor) {
         let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
         no_grad(|| {
             for (segment, gradient) in self.layout.segments.iter().zip(gradients) {
                 let mut target = segment.of(&self.gradient);
-                if !gradient.defined() {
-                    if !accumulate {
-                        let _ = target.zero_();
-                    }
-                } else if accumulate {
-                    let _ = target.g_add_(&gradient.view([-1]));
-                } else {
+                if gradient.defined() {
                     target.copy_(&gradient.view([-1]));
+                } else {
+                    let _ = target.zero_();
                 }
             }
         });

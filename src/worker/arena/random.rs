@@ -1,6 +1,6 @@
 //! Random masks as pure functions of (key, position).
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// SplitMix64's output function: a bijection of 64 bits that passes BigCrush when fed a counter
 /// (Steele, Lea and Flood, OOPSLA 2014).
@@ -13,21 +13,24 @@ fn scramble(counter: u64) -> u64 {
 
 /// A Bernoulli(p) mask of zeros and ones for the arena's entries `offset..offset + len`, `[len]` fp32.
 ///
-/// Entry i depends on (key, i) alone, not on how the arena is cut or how many threads work. Four entries share one
-/// 64-bit draw, 16 bits each, so the probability is p to within 2⁻¹⁷; p = 1 keeps every entry.
-///
-/// `offset` must be a multiple of 4 (blocks are).
+/// On a CPU entry i depends on (key, i) alone, not on how the arena is cut or how many threads work. Two entries share
+/// one 64-bit draw, 32 bits each, so the probability is p to within 2⁻³³; p = 1 keeps every entry. `offset` must be
+/// even (blocks are). A GPU, where the arena is one block, draws from its own generator, seeded by the key.
 pub fn mask(key: u64, p: f64, offset: i64, len: i64, device: Device) -> Tensor {
-    let threshold = (p * 65536.0).round() as u64;
+    if device != Device::Cpu {
+        tch::manual_seed(key.wrapping_add(offset as u64) as i64);
+        return Tensor::rand([len], (Kind::Float, device)).less(p).to_kind(Kind::Float);
+    }
+    let threshold = (p * 2f64.powi(32)).round() as u64;
     let mut mask = vec![0f32; len as usize];
-    let first = offset as u64 / 4;
-    for (word, entries) in mask.chunks_mut(4).enumerate() {
+    let first = offset as u64 / 2;
+    for (word, entries) in mask.chunks_mut(2).enumerate() {
         let draw = scramble(key.wrapping_add(first + word as u64));
         for (lane, entry) in entries.iter_mut().enumerate() {
-            *entry = f32::from((draw >> (16 * lane)) & 0xFFFF < threshold);
+            *entry = f32::from(u8::from((draw >> (32 * lane)) & 0xFFFF_FFFF < threshold));
         }
     }
-    Tensor::from_slice(&mask).to_device(device)
+    Tensor::from_slice(&mask)
 }
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_kept_share_is_p() {
-        for p in [0.1, 0.3, 0.9] {
+        for p in [0.001, 0.1, 0.3, 0.9] {
             let n = 1 << 20;
             let kept: f64 = draw(crate::method::stream(1, "mask", 5), p, 0, n).iter().map(|&x| f64::from(x)).sum();
             let sigma = (p * (1.0 - p) * n as f64).sqrt();

@@ -5,7 +5,7 @@
 
 /// The k-th largest score, k from 1 to `scores.len()`.
 ///
-/// Scores must be non-negative and not NaN: `check` them first.
+/// Scores must be non-negative and not NaN, as `rankable` says.
 pub fn kth_largest(scores: &[f32], k: usize) -> f32 {
     debug_assert!(k >= 1 && k <= scores.len());
     let key = |s: &f32| if *s == 0.0 { 0 } else { s.to_bits() };

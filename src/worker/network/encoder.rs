@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use crate::arena::{Arena, Layout, Role, Shape};
 use crate::model::Config;
 
-/// The parameters of an encoder with a head of `labels` outputs, in the checkpoint's names and order.
+/// The parameters of an encoder with a head of `labels` outputs, in the names and order of transformers.
 pub fn shapes(config: &Config, labels: i64) -> Vec<Shape> {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let mut shapes = Vec::new();
@@ -29,20 +29,18 @@ pub fn shapes(config: &Config, labels: i64) -> Vec<Shape> {
     add("embeddings.LayerNorm.weight".into(), &[hidden], Role::Embeddings);
     add("embeddings.LayerNorm.bias".into(), &[hidden], Role::Embeddings);
     for layer in 0..config.num_hidden_layers {
-        let mut linear = |part: &str, out: i64, input: i64| {
-            add(format!("encoder.layer.{layer}.{part}.weight"), &[out, input], Role::Encoder);
-            add(format!("encoder.layer.{layer}.{part}.bias"), &[out], Role::Encoder);
+        // A part's weight and bias.
+        let mut pair = |part: &str, weight: &[i64]| {
+            add(format!("encoder.layer.{layer}.{part}.weight"), weight, Role::Encoder);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &weight[..1], Role::Encoder);
         };
-        for part in ["query", "key", "value"] {
-            linear(&format!("attention.self.{part}"), hidden, hidden);
+        for part in ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"] {
+            pair(part, &[hidden, hidden]);
         }
-        linear("attention.output.dense", hidden, hidden);
-        linear("intermediate.dense", inner, hidden);
-        linear("output.dense", hidden, inner);
-        for part in ["attention.output", "output"] {
-            add(format!("encoder.layer.{layer}.{part}.LayerNorm.weight"), &[hidden], Role::Encoder);
-            add(format!("encoder.layer.{layer}.{part}.LayerNorm.bias"), &[hidden], Role::Encoder);
-        }
+        pair("attention.output.LayerNorm", &[hidden]);
+        pair("intermediate.dense", &[inner, hidden]);
+        pair("output.dense", &[hidden, inner]);
+        pair("output.LayerNorm", &[hidden]);
     }
     add("pooler.dense.weight".into(), &[hidden, hidden], Role::Pooler);
     add("pooler.dense.bias".into(), &[hidden], Role::Pooler);

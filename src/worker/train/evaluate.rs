@@ -1,6 +1,6 @@
 //! Scores of the model as it stands, on every dev set of a task.
 
-use tch::no_grad;
+use tch::{Device, Kind, no_grad};
 
 use super::subject::Subject;
 use crate::network::Pass;
@@ -17,15 +17,18 @@ pub struct Scored {
     /// Every dev set's predictions are all one class or one constant.
     pub collapsed: bool,
     pub examples: u32,
+    /// Every output of the model is a number.
+    pub finite: bool,
 }
 
 /// Scores at most `most` examples of each dev set.
 pub fn dev(task: &Task, subject: &Subject, data: &Loaded, most: Option<u32>) -> Scored {
-    let mut scored = Scored { scores: Scores::new(), collapsed: true, examples: 0 };
+    let mut scored = Scored { scores: Scores::new(), collapsed: true, examples: 0, finite: true };
     for (suffix, tokens) in &data.dev {
         // No run's seed: every run is scored on the same examples.
         let rows = sample(tokens.len(), most.map_or(usize::MAX, |n| n as usize), 0);
         let predictions = predict(subject, tokens, &rows);
+        scored.finite &= predictions.iter().all(|p| p.is_finite());
         let labels: Vec<f32> = rows.iter().map(|&row| tokens.labels[row as usize]).collect();
         scored.collapsed &= collapsed(&predictions);
         scored.scores.extend(task.score(suffix, &predictions, &labels));
@@ -34,7 +37,7 @@ pub fn dev(task: &Task, subject: &Subject, data: &Loaded, most: Option<u32>) -> 
     scored
 }
 
-/// Class indices or values of the examples `rows`, in their order.
+/// Class indices or values of the examples `rows`, in their order; NaN where the model's output is not finite.
 fn predict(subject: &Subject, tokens: &Tokens, rows: &[u32]) -> Vec<f32> {
     let mut predictions = vec![0f32; rows.len()];
     // By length, so that attention spends next to nothing on padding.
@@ -45,7 +48,8 @@ fn predict(subject: &Subject, tokens: &Tokens, rows: &[u32]) -> Vec<f32> {
         let batch = Batch::of(tokens, &picks, subject.pad());
         let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate()));
         let values = if subject.is_regression() { logits.squeeze_dim(-1) } else { logits.argmax(-1, false) };
-        let values = values.to_kind(tch::Kind::Float).to_device(tch::Device::Cpu);
+        let finite = logits.isfinite().all_dim(-1, false);
+        let values = values.to_kind(Kind::Float).masked_fill(&finite.logical_not(), f64::NAN).to_device(Device::Cpu);
         for (i, &slot) in slots.iter().enumerate() {
             predictions[slot] = values.double_value(&[i as i64]) as f32;
         }

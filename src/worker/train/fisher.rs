@@ -10,8 +10,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::loss;
 use super::subject::Subject;
+use super::{PutAside, loss};
 use crate::arena::Role;
 use crate::method::stream;
 use crate::network::{Pass, Site, SiteKind};
@@ -22,11 +22,22 @@ use crate::task::batch::{Batch, by_length};
 const ROWS: usize = 16;
 
 /// Mean squared per-example gradient over `picked` examples, dropout off: `[E]`.
-pub fn per_example(subject: &Subject, tokens: &Tokens, picked: &[u32]) -> Tensor {
+///
+/// # Errors
+/// `PutAside` as soon as `pause` says so.
+pub fn per_example(
+    subject: &Subject,
+    tokens: &Tokens,
+    picked: &[u32],
+    pause: &mut dyn FnMut() -> bool,
+) -> Result<Tensor, PutAside> {
     let flat = subject.arena.theta.zeros_like();
     let chosen: std::collections::HashSet<u32> = picked.iter().copied().collect();
     let order: Vec<u32> = by_length(tokens).into_iter().filter(|i| chosen.contains(i)).collect();
     for rows in order.chunks(ROWS) {
+        if pause() {
+            return Err(PutAside);
+        }
         let batch = Batch::of(tokens, rows, subject.pad());
         let mut pass = Pass::record_sites();
         let logits = subject.encoder.forward(&subject.input(&batch), &mut pass);
@@ -41,7 +52,7 @@ pub fn per_example(subject: &Subject, tokens: &Tokens, picked: &[u32]) -> Tensor
             }
         });
     }
-    no_grad(|| subject.arena.layout.gather_encoder(&flat) / picked.len() as f64)
+    Ok(no_grad(|| subject.arena.layout.gather_encoder(&flat) / picked.len() as f64))
 }
 
 fn is_encoder(subject: &Subject, site: &Site) -> bool {
@@ -87,15 +98,19 @@ pub fn per_batch(
     batch_size: usize,
     max_norm: f64,
     seed: u64,
-) -> Tensor {
+    pause: &mut dyn FnMut() -> bool,
+) -> Result<Tensor, PutAside> {
     let flat = subject.arena.theta.zeros_like();
     let batches = order.len().div_ceil(batch_size);
     for (index, rows) in order.chunks(batch_size).enumerate() {
+        if pause() {
+            return Err(PutAside);
+        }
         let batch = Batch::of(tokens, rows, subject.pad());
         tch::manual_seed(stream(seed, "fisher dropout", index as u64) as i64);
         let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
         let mean = loss::mean(&logits, &subject.labels(&batch));
-        subject.arena.backward(&mean, false);
+        subject.arena.backward(&mean);
         no_grad(|| {
             for segment in subject.arena.layout.encoder() {
                 let gradient = segment.of(&subject.arena.gradient);
@@ -106,7 +121,7 @@ pub fn per_batch(
             }
         });
     }
-    subject.arena.layout.gather_encoder(&flat)
+    Ok(subject.arena.layout.gather_encoder(&flat))
 }
 
 #[cfg(test)]
@@ -148,7 +163,7 @@ mod tests {
             let batch = Batch::of(tokens, &[example], subject.pad());
             let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate());
             let loss = loss::mean(&logits, &subject.labels(&batch));
-            subject.arena.backward(&loss, false);
+            subject.arena.backward(&loss);
             sum += subject.arena.gradient.square();
         }
         subject.arena.layout.gather_encoder(&sum) / picked.len() as f64
@@ -162,7 +177,7 @@ mod tests {
             let (mut subject, tokens) = subject(folder, label, metric);
             let picked: Vec<u32> = (0..tokens.len() as u32).step_by(3).collect();
             let expected = one_at_a_time(&mut subject, &tokens, &picked);
-            let found = per_example(&subject, &tokens, &picked);
+            let found = per_example(&subject, &tokens, &picked, &mut || false).expect("scores");
             assert_eq!(found.size(), expected.size());
             let apart = ((&found - &expected).abs() / (&expected + expected.mean(Kind::Float) * 1e-3)).max();
             assert!(apart.double_value(&[]) < 1e-3, "{folder}: {apart:?}");
@@ -172,12 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_stops_when_asked_to() {
+        let (subject, tokens) = subject("tiny-bert", "label", "accuracy");
+        let mut batches = 0;
+        let mut third = || {
+            batches += 1;
+            batches == 3
+        };
+        let picked: Vec<u32> = (0..tokens.len() as u32).collect();
+        assert!(per_example(&subject, &tokens, &picked, &mut third).is_err());
+        assert_eq!(batches, 3);
+    }
+
+    #[test]
     fn the_authors_route_clips_each_tensor() {
         let (mut subject, tokens) = subject("tiny-bert", "label", "accuracy");
         subject.reset(1, Some(0.0));
         let order: Vec<u32> = (0..16).collect();
-        let loose = per_batch(&mut subject, &tokens, &order, 8, 0.0, 1);
-        let tight = per_batch(&mut subject, &tokens, &order, 8, 1e-3, 1);
+        let loose = per_batch(&mut subject, &tokens, &order, 8, 0.0, 1, &mut || false).expect("scores");
+        let tight = per_batch(&mut subject, &tokens, &order, 8, 1e-3, 1, &mut || false).expect("scores");
         let segments = subject.arena.layout.encoder().count() as f64;
         // No tensor's squared gradient can sum to more than the square of the limit.
         assert!(tight.sum(Kind::Double).double_value(&[]) <= segments * 1e-6 * 1.001);

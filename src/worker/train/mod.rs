@@ -50,6 +50,11 @@ pub trait Listener {
     fn pause(&mut self) -> bool;
 }
 
+/// The listener asked for a pause where nothing is worth a checkpoint yet.
+#[derive(Debug, thiserror::Error)]
+#[error("put aside before the first step")]
+pub struct PutAside;
+
 /// How a run ended, but for errors.
 #[derive(Debug)]
 pub enum Ending {
@@ -74,18 +79,21 @@ pub fn train(
     let picked = sample(data.train.len(), recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);
     anyhow::ensure!(!picked.is_empty(), "task {}: the training set is empty", task.name);
     let per_epoch = picked.len().div_ceil(recipe.batch_size as usize) as u32;
-    let total = (per_epoch * recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
+    let total = per_epoch.saturating_mul(recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
 
     listener.phase("prepare");
     let mut method = method::build(&run.method)?;
-    let mut study = RunStudy::new(run, task, subject, data, &picked, places);
-    method.prepare(&mut study)?;
+    let mut study = RunStudy::new(run, task, subject, data, &picked, places, listener);
+    match method.prepare(&mut study) {
+        Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step: 0 }),
+        prepared => prepared?,
+    }
     let mask = study.into_note();
 
     listener.phase("train");
     let schedule = Schedule::new(recipe.lr, method.warmup(recipe.warmup), total);
     let mut adam = Adam::new(&subject.arena, recipe);
-    let mut log = StepLog::new(places, recipe.batch_size);
+    let mut log = StepLog::new(places);
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut losses = 0.0;
     let mut done = 0;
@@ -115,7 +123,7 @@ pub fn train(
         tch::manual_seed(stream(run.seed, "dropout", u64::from(step)) as i64);
         let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
         let loss = loss::mean(&logits, &subject.labels(&batch));
-        subject.arena.backward(&loss, false);
+        subject.arena.backward(&loss);
         let norm = no_grad(|| subject.arena.gradient.norm()).double_value(&[]);
         let loss = loss.double_value(&[]);
         if !(loss.is_finite() && norm.is_finite()) {
@@ -125,12 +133,17 @@ pub fn train(
         adam.step(&mut subject.arena, method.as_ref(), rate, norm, Moment { seed: run.seed, step });
         losses += loss;
         done = step;
-        log.write(step, loss, rate, norm, rows.len())?;
+        let seen = u64::from(epoch) * picked.len() as u64 + (from + rows.len()) as u64;
+        log.write(step, loss, rate, norm, seen)?;
 
         if done % per_epoch == 0 || done == total {
             listener.phase("evaluate");
             let steps = if done % per_epoch == 0 { per_epoch } else { done % per_epoch };
             let scored = evaluate::dev(task, subject, data, recipe.dev_size);
+            if !scored.finite {
+                // The last update overflowed θ; the loss before it could not show that.
+                return Ok(Ending::Diverged { step });
+            }
             epochs.push(Epoch { epoch: epoch + 1, step: done, loss: losses / f64::from(steps), dev: scored.scores });
             losses = 0.0;
             if done == total {
@@ -151,7 +164,7 @@ pub fn train(
         }
         if spoken.elapsed() > Duration::from_millis(250) {
             spoken = Instant::now();
-            let examples = f64::from((done - began_at) * recipe.batch_size);
+            let examples = f64::from(done - began_at) * f64::from(recipe.batch_size);
             listener.step(done, total, loss, examples / began.elapsed().as_secs_f64());
         }
         if listener.pause() {

@@ -16,17 +16,18 @@ pub struct StepLog {
     every: u32,
     file: Option<BufWriter<File>>,
     began: Instant,
-    batch_size: u64,
+    /// Seconds that earlier parts of this run took.
+    before: f64,
 }
 
 impl StepLog {
-    pub fn new(places: &Places, batch_size: u32) -> StepLog {
+    pub fn new(places: &Places) -> StepLog {
         StepLog {
             path: places.folder.join("steps.csv"),
             every: places.log_every,
             file: None,
             began: Instant::now(),
-            batch_size: u64::from(batch_size),
+            before: 0.0,
         }
     }
 
@@ -47,6 +48,8 @@ impl StepLog {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
+        let seconds = kept.last().and_then(|line| line.rsplit(',').next()?.parse().ok());
+        self.before = seconds.unwrap_or(0.0);
         let mut file = BufWriter::new(File::create(&self.path).with_context(|| self.wrong())?);
         writeln!(file, "{HEADER}").with_context(|| self.wrong())?;
         for line in kept {
@@ -56,13 +59,12 @@ impl StepLog {
         Ok(())
     }
 
-    /// `norm` is the gradient's global norm before clipping; examples and seconds are those since the start.
-    pub fn write(&mut self, step: u32, loss: f64, rate: f64, norm: f64, rows: usize) -> Result<()> {
+    /// `norm` is the gradient's global norm before clipping; `examples` and seconds are those since the run's start.
+    pub fn write(&mut self, step: u32, loss: f64, rate: f64, norm: f64, examples: u64) -> Result<()> {
         if self.every == 0 || !step.is_multiple_of(self.every) {
             return Ok(());
         }
-        let examples = u64::from(step - 1) * self.batch_size + rows as u64;
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.before + self.began.elapsed().as_secs_f64();
         let path = self.path.clone();
         if let Some(file) = &mut self.file {
             writeln!(file, "{step},{loss:.9},{rate:e},{norm:.9},{examples},{seconds:.3}")

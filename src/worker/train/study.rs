@@ -8,7 +8,7 @@ use serde::Serialize;
 use tch::Tensor;
 
 use super::subject::Subject;
-use super::{Places, fisher};
+use super::{Listener, Places, fisher};
 use crate::arena::{Values, select};
 use crate::method::{Fisher, Pick, Study, stream};
 use crate::plan::{NUMERICS, Run};
@@ -24,6 +24,7 @@ pub struct RunStudy<'a> {
     data: &'a Loaded,
     picked: &'a [u32],
     places: &'a Places,
+    listener: &'a mut dyn Listener,
     note: Option<MaskNote>,
 }
 
@@ -58,8 +59,9 @@ impl<'a> RunStudy<'a> {
         data: &'a Loaded,
         picked: &'a [u32],
         places: &'a Places,
+        listener: &'a mut dyn Listener,
     ) -> RunStudy<'a> {
-        RunStudy { run, task, subject, data, picked, places, note: None }
+        RunStudy { run, task, subject, data, picked, places, listener, note: None }
     }
 
     /// Which mask the method asked for, if any.
@@ -100,15 +102,16 @@ impl<'a> RunStudy<'a> {
         if seed != run.seed {
             self.subject.reset(seed, recipe.dropout);
         }
+        let mut pause = || self.listener.pause();
         let scores = match kind {
-            Fisher::PerExample => fisher::per_example(self.subject, &self.data.train, self.picked),
+            Fisher::PerExample => fisher::per_example(self.subject, &self.data.train, self.picked, &mut pause),
             Fisher::PerBatch => {
                 let order = epoch_order(self.picked.len(), stream(seed, "fisher", 0), 0, recipe.shuffle);
                 let order: Vec<u32> = order.into_iter().map(|i| self.picked[i as usize]).collect();
                 let (batch, norm) = (recipe.batch_size as usize, recipe.max_grad_norm);
-                fisher::per_batch(self.subject, &self.data.train, &order, batch, norm, seed)
+                fisher::per_batch(self.subject, &self.data.train, &order, batch, norm, seed, &mut pause)
             }
-        };
+        }?;
         if seed != run.seed {
             self.subject.reset(run.seed, recipe.dropout);
         }

@@ -9,7 +9,8 @@ use super::loss::Labels;
 use crate::arena::{Arena, Layout};
 use crate::model::Config;
 use crate::network::encoder::shapes;
-use crate::network::{Encoder, Input, weights};
+use crate::network::weights::{self, Account};
+use crate::network::{Encoder, Input};
 use crate::task::batch::Batch;
 
 pub struct Subject {
@@ -21,7 +22,7 @@ pub struct Subject {
     start: Tensor,
     /// D as the layout has it.
     decay: Tensor,
-    fresh: Vec<usize>,
+    account: Account,
     /// Outputs of the head; `None` is a regression.
     classes: Option<i64>,
 }
@@ -38,7 +39,7 @@ impl Subject {
         let account = weights::load(&mut arena, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
         let (start, decay) = (arena.theta.copy(), arena.decay.copy());
-        Ok(Subject { arena, encoder, config, start, decay, fresh: account.fresh, classes })
+        Ok(Subject { arena, encoder, config, start, decay, account, classes })
     }
 
     /// Back to the pre-trained point, with the head of `seed` and the dropout of a recipe.
@@ -47,7 +48,7 @@ impl Subject {
             self.arena.theta.copy_(&self.start);
             self.arena.decay.copy_(&self.decay);
         });
-        weights::draw(&mut self.arena, &self.config, &self.fresh, seed);
+        weights::draw(&mut self.arena, &self.config, &self.account.fresh, seed);
         self.encoder.config = self.config.clone().with_dropout(dropout);
     }
 
@@ -62,13 +63,29 @@ impl Subject {
         Ok(())
     }
 
+    /// Where every tensor of the checkpoint and every parameter of the model went, in a sentence.
+    pub fn account(&self) -> String {
+        let segments = &self.arena.layout.segments;
+        let fresh: Vec<&str> = self.account.fresh.iter().map(|&i| segments[i].name.as_str()).collect();
+        let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let unused: Vec<&str> = self.account.unused.iter().map(String::as_str).collect();
+        format!(
+            "{} parameters in {} tensors, {} of them in the encoder; drawn anew: {}; in the checkpoint but not used: {}",
+            self.arena.layout.len,
+            segments.len(),
+            self.arena.layout.encoder_len(),
+            list(&fresh),
+            list(&unused)
+        )
+    }
+
     pub fn is_regression(&self) -> bool {
         self.classes.is_none()
     }
 
     /// Whether the head comes from the checkpoint, so that no seed plays a part in it.
     pub fn has_stored_head(&self) -> bool {
-        self.fresh.is_empty()
+        self.account.fresh.is_empty()
     }
 
     /// Token id of padding.
