@@ -75,6 +75,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         format: crate::record::FORMAT,
         name: name.clone(),
         question: workspace.sweep.question.clone(),
+        tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
         runs: workspace.runs.clone(),
     })?;
     let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
