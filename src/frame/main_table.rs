@@ -235,8 +235,8 @@ fn notes(uniform: Option<u32>, picked: &Picked, borders: Vec<String>) -> Vec<Str
             format!("{} chosen per task on dev for {}", in_words(names), lines.join(", "))
         });
         notes.push(format!(
-            "{}: the same dev set that is shown (largest mean among the settings with most scored runs), which favours \
-             modes with more settings.",
+            "{}: the largest mean among the settings with most scored runs. It is the same dev set that is shown, which \
+             favours modes with more settings.",
             over.collect::<Vec<_>>().join("; ")
         ));
     }
