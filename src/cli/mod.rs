@@ -21,6 +21,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, Refusal};
 
+pub use crate::frame::duration;
+
 use crate::spec::Faults;
 
 /// Plan, run and report fine-tuning sweeps from one TOML file.
@@ -117,15 +119,4 @@ pub fn complain(line: &str) {
 pub fn print(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
-}
-
-/// Seconds as a person says them: `45 s`, `3 min`, `2.5 h`.
-pub fn duration(seconds: f64) -> String {
-    if seconds < 100.0 {
-        format!("{seconds:.0} s")
-    } else if seconds < 100.0 * 60.0 {
-        format!("{:.0} min", seconds / 60.0)
-    } else {
-        format!("{:.1} h", seconds / 3600.0)
-    }
 }

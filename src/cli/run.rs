@@ -72,6 +72,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         format: crate::record::FORMAT,
         name: name.clone(),
         question: workspace.sweep.question.clone(),
+        tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
         runs: workspace.runs.clone(),
     };
     if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {

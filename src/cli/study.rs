@@ -1,14 +1,13 @@
 //! A sweep's records gathered: for frames, figures and the report.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
 use crate::frame::{self, Study};
-use crate::record::Record;
 use crate::record::mask::{Mask, Overlap, overlap};
 use crate::record::store::{Manifest, Store};
+use crate::record::{Provenance, Record};
 
 /// Rewrites `runs.parquet`, `runs.csv` and `overlaps.csv` of a sweep from its records and masks.
 ///
@@ -19,13 +18,13 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
     let folder = store.sweep_folder(name);
     let records = records(store, &manifest)?;
     frame::write(&frame::runs(&records)?, &folder)?;
-    let overlaps = overlaps(store, name, &records)?;
+    let Overlaps { found: overlaps, .. } = overlaps(store, name, &records)?;
     if !overlaps.is_empty() {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for overlap in &overlaps {
             csv.serialize(overlap)?;
         }
-        frame::write_file(&folder.join("overlaps.csv"), &csv.into_inner()?)?;
+        frame::replace(&folder.join("overlaps.csv"), &csv.into_inner()?)?;
     }
     Ok(())
 }
@@ -36,14 +35,51 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 /// Records that cannot be read.
 pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
     let records = records(store, manifest)?;
+    let overlaps = overlaps(store, &manifest.name, &records)?;
     Ok(Study {
         name: manifest.name.clone(),
         question: manifest.question.clone(),
+        tune: manifest.tune.clone(),
         planned: manifest.runs.clone(),
-        overlaps: overlaps(store, &manifest.name, &records)?,
+        warnings: [different_origins(&records), overlaps.warnings()].concat(),
+        overlaps: overlaps.found,
         records,
-        warnings: Vec::new(),
     })
+}
+
+/// Scores compare only as far as they were made alike: a sentence for each way in which they were not.
+fn different_origins(records: &[Record]) -> Vec<String> {
+    let scored = || records.iter().filter(|r| r.outcome().is_some()).map(|r| &r.made);
+    let device = |made: &Provenance| {
+        let kind = made.device.split(':').next().unwrap_or_default();
+        format!("{kind} {}", made.device_name).trim().to_owned()
+    };
+    let program = |made: &Provenance| {
+        let commit: String = made.commit.chars().take(12).collect();
+        let mark = if made.commit.ends_with('+') { "+" } else { "" };
+        format!("{} {commit}{mark}", made.version).trim().to_owned()
+    };
+    [
+        ("on", "different kinds of devices", counted(scored().map(device))),
+        ("by", "different versions of sweep", counted(scored().map(program))),
+        ("with", "different versions of libtorch", counted(scored().map(|made| made.libtorch.clone()))),
+    ]
+    .into_iter()
+    .filter(|(.., kinds)| kinds.len() > 1)
+    .map(|(how, what, kinds)| {
+        let kinds: Vec<String> = kinds.into_iter().map(|(kind, runs)| format!("{runs} {how} {kind}")).collect();
+        format!("Runs were made {how} {what} ({}); equal settings may score a little differently.", kinds.join(", "))
+    })
+    .collect()
+}
+
+/// How often each word occurs, in the order of the words; the empty one, where nothing is known, not at all.
+fn counted(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        *counts.entry(word).or_default() += 1;
+    }
+    counts
 }
 
 /// The records of a sweep's runs, each under the mode's name in this sweep.
@@ -59,8 +95,51 @@ fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Overlaps of the masks that figures compare: from the masks where they lie here, else as written down before.
-fn overlaps(store: &Store, name: &str, records: &[Record]) -> Result<Vec<Overlap>> {
+/// What is known of the overlaps that figures show.
+#[derive(Default)]
+struct Overlaps {
+    found: Vec<Overlap>,
+    /// Pairs left out, because a mask of theirs is absent or unreadable.
+    left_out: usize,
+    /// Mask files that are not there.
+    absent: usize,
+    /// Mask files that are there and are of no use, by name, with the reason.
+    unreadable: Vec<(String, String)>,
+}
+
+impl Overlaps {
+    /// `None` where the mask is absent or unreadable, which is noted.
+    fn mask(&mut self, store: &Store, key: &str) -> Option<Mask> {
+        let name = format!("{key}.mask");
+        let path = store.masks().join(&name);
+        if !path.exists() {
+            self.absent += 1;
+            return None;
+        }
+        // The error's own words name the whole path, which means nothing to a reader elsewhere.
+        Mask::read(&path).map_err(|error| self.unreadable.push((name, error.root_cause().to_string()))).ok()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = Vec::new();
+        for (name, why) in &self.unreadable {
+            warnings.push(format!("The mask file {name} cannot be read: {why}."));
+        }
+        if self.left_out > 0 {
+            warnings.push(format!(
+                "{} of {} overlaps of child networks are left out (mask files absent: {}, unreadable: {}).",
+                self.left_out,
+                self.left_out + self.found.len(),
+                self.absent,
+                self.unreadable.len()
+            ));
+        }
+        warnings
+    }
+}
+
+/// Overlaps of the masks that figures compare: as written down before, else from the masks where they lie here.
+fn overlaps(store: &Store, name: &str, records: &[Record]) -> Result<Overlaps> {
     let path = store.sweep_folder(name).join("overlaps.csv");
     let mut known: BTreeMap<(String, String), Overlap> = BTreeMap::new();
     if path.is_file() {
@@ -71,25 +150,102 @@ fn overlaps(store: &Store, name: &str, records: &[Record]) -> Result<Vec<Overlap
             known.insert((overlap.a.clone(), overlap.b.clone()), overlap);
         }
     }
-    let pairs: BTreeSet<(String, String)> = frame::mask_pairs(records).into_iter().collect();
-    let mut masks: HashMap<&str, Option<Mask>> = HashMap::new();
-    let mut found = Vec::new();
-    for pair in &pairs {
-        if let Some(overlap) = known.remove(pair) {
-            found.push(overlap);
+    let mut all = Overlaps::default();
+    let mut masks: BTreeMap<String, Option<Mask>> = BTreeMap::new();
+    for (a, b) in frame::mask_pairs(records) {
+        if let Some(overlap) = known.remove(&(a.clone(), b.clone())) {
+            all.found.push(overlap);
             continue;
         }
-        for key in [&pair.0, &pair.1] {
-            masks.entry(key).or_insert_with(|| read_mask(&store.masks().join(format!("{key}.mask"))));
+        for key in [&a, &b] {
+            if !masks.contains_key(key) {
+                masks.insert(key.clone(), all.mask(store, key));
+            }
         }
-        if let (Some(Some(a)), Some(Some(b))) = (masks.get(pair.0.as_str()), masks.get(pair.1.as_str())) {
-            found.push(overlap((&pair.0, a), (&pair.1, b))?);
+        match (&masks[&a], &masks[&b]) {
+            (Some(first), Some(second)) => all.found.push(overlap((&a, first), (&b, second))?),
+            _ => all.left_out += 1,
         }
     }
-    Ok(found)
+    Ok(all)
 }
 
-/// `None` where the mask is not on this machine, or damaged: then its overlaps are left out of the figure.
-fn read_mask(path: &Path) -> Option<Mask> {
-    Mask::read(path).ok()
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::example;
+    use crate::record::mask::Segment;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        (folder, store)
+    }
+
+    fn gathered(store: &Store, records: &[Record]) -> Study {
+        for record in records {
+            store.write(record).unwrap();
+        }
+        let runs = records.iter().map(|r| (r.id.clone(), r.run.clone())).collect();
+        let tune = vec!["lr".to_owned()];
+        gather(store, &Manifest { format: 1, name: "x".into(), question: None, tune, runs }).unwrap()
+    }
+
+    #[test]
+    fn runs_made_in_different_ways_are_told() {
+        let records: Vec<Record> = (1..=3).map(|seed| example::record("rte", "vanilla", None, seed, 0.6)).collect();
+        let (_folder, alike) = store();
+        let study = gathered(&alike, &records);
+        assert_eq!((study.warnings, study.tune), (Vec::<String>::new(), vec!["lr".to_owned()]));
+
+        let mut different = records.clone();
+        different[0].made.device = "cuda:1".into();
+        different[0].made.device_name = "H200".into();
+        // Another card of the same kind is no difference.
+        different[1].made = Provenance { device: "cuda:0".into(), ..different[0].made.clone() };
+        different[2].made.commit = "fedcba9876543210+".into();
+        let (_folder, mixed) = store();
+        assert_eq!(
+            gathered(&mixed, &different).warnings,
+            [
+                "Runs were made on different kinds of devices (1 on cpu A processor, 2 on cuda H200); equal \
+                 settings may score a little differently.",
+                "Runs were made by different versions of sweep (2 by 0.1.0 0123456789ab, 1 by 0.1.0 \
+                 fedcba987654+); equal settings may score a little differently.",
+            ]
+        );
+    }
+
+    #[test]
+    fn masks_that_are_absent_or_damaged_are_told() {
+        let tasks = ["rte", "mrpc", "cola"];
+        let records: Vec<Record> = tasks
+            .iter()
+            .map(|task| {
+                let mut record = example::record(task, "child-d", Some(0.5), 1, 0.6);
+                example::put_mask(&mut record, task, 2, 4);
+                record
+            })
+            .collect();
+        let (_folder, store) = store();
+        let mask = Mask::from_fn(vec![Segment { name: "w".into(), len: 4 }], |i| i < 2);
+        for task in tasks {
+            mask.write(&store.masks().join(format!("{task}.mask"))).unwrap();
+        }
+        assert_eq!(gathered(&store, &records).warnings, Vec::<String>::new());
+
+        std::fs::remove_file(store.masks().join("rte.mask")).unwrap();
+        let cola = store.masks().join("cola.mask");
+        let half = std::fs::read(&cola).unwrap();
+        std::fs::write(&cola, &half[..half.len() - 3]).unwrap();
+        let study = gathered(&store, &records);
+        assert!(study.overlaps.is_empty());
+        assert!(study.warnings[0].starts_with("The mask file cola.mask cannot be read: it is cut off or damaged"));
+        assert_eq!(
+            study.warnings[1],
+            "3 of 3 overlaps of child networks are left out (mask files absent: 1, unreadable: 1)."
+        );
+    }
 }

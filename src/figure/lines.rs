@@ -21,13 +21,19 @@ pub struct Panel {
     pub title: String,
     pub y_label: String,
     pub lines: Vec<Line>,
-    /// A horizontal line across the panel.
-    pub level: Option<Point>,
+    /// Horizontal lines across the panel.
+    pub levels: Vec<Level>,
+}
+
+pub struct Level {
+    /// Which line, for the colour.
+    pub line: usize,
+    pub at: Point,
 }
 
 pub struct Line {
-    /// Which mode, for colour and marker.
-    pub mode: usize,
+    /// Which line, for colour and marker: the same number in every figure.
+    pub line: usize,
     /// By x, ascending.
     pub points: Vec<Point>,
 }
@@ -41,8 +47,8 @@ pub struct Point {
 }
 
 pub enum Legend {
-    Mode { mode: usize, name: String },
-    Level { name: String },
+    Line { line: usize, name: String },
+    Level { line: usize, name: String },
 }
 
 const PANEL: (i32, i32) = (370, 290);
@@ -95,7 +101,7 @@ impl Panels {
     }
 
     fn legend_text(&self, entry: &Legend) -> String {
-        let (Legend::Mode { name, .. } | Legend::Level { name }) = entry;
+        let (Legend::Line { name, .. } | Legend::Level { name, .. }) = entry;
         style::fitted(name, self.width() - 2 * MARGIN - SWATCH, false)
     }
 
@@ -122,12 +128,12 @@ impl Panels {
         let (x, y, wide) = (pen.px(x), pen.px(y), pen.px(SWATCH - 10));
         let ends = vec![(x, y), (x + wide, y)];
         match entry {
-            Legend::Mode { mode, .. } => {
-                on.draw(&PathElement::new(ends, pen.line(style::colour(*mode)))).map_err(drawing)?;
-                mark(on, (x + wide / 2, y), *mode, pen)?;
+            Legend::Line { line, .. } => {
+                on.draw(&PathElement::new(ends, pen.line(style::colour(*line)))).map_err(drawing)?;
+                mark(on, (x + wide / 2, y), *line, pen)?;
             }
-            Legend::Level { .. } => {
-                let dashes = DashedPathElement::new(ends, pen.px(7), pen.px(5), pen.line(style::REFERENCE));
+            Legend::Level { line, .. } => {
+                let dashes = DashedPathElement::new(ends, pen.px(7), pen.px(5), pen.line(style::colour(*line)));
                 on.draw(&dashes).map_err(drawing)?;
             }
         }
@@ -179,17 +185,18 @@ impl Panels {
         let label = style::fitted(&panel.y_label, inner.1 + top, false);
         area.draw(&Text::new(label, (pen.px(11), (y0 + y1) / 2), upright)).map_err(drawing)?;
 
-        if let Some(level) = panel.level {
+        for Level { line, at: level } in &panel.levels {
+            let colour = style::colour(*line);
             let ends = |y: f64| vec![place(x_low, y), place(x_high, y)];
             if let Some(spread) = level.spread {
                 let (above, below) = (place(x_low, level.y + spread), place(x_high, level.y - spread));
-                area.draw(&Rectangle::new([above, below], style::REFERENCE.mix(0.13).filled())).map_err(drawing)?;
+                area.draw(&Rectangle::new([above, below], colour.mix(0.13).filled())).map_err(drawing)?;
             }
-            let dashes = DashedPathElement::new(ends(level.y), pen.px(7), pen.px(5), pen.line(style::REFERENCE));
+            let dashes = DashedPathElement::new(ends(level.y), pen.px(7), pen.px(5), pen.line(colour));
             area.draw(&dashes).map_err(drawing)?;
         }
         for line in &panel.lines {
-            let colour = style::colour(line.mode);
+            let colour = style::colour(line.line);
             let spread: Vec<&Point> = line.points.iter().filter(|p| p.spread.is_some()).collect();
             if spread.len() > 1 {
                 let up = spread.iter().map(|p| place(p.x, p.y + p.spread.unwrap_or(0.0)));
@@ -204,9 +211,9 @@ impl Panels {
         }
         for line in &panel.lines {
             let places: Vec<_> = line.points.iter().map(|p| place(p.x, p.y)).collect();
-            area.draw(&PathElement::new(places.clone(), pen.line(style::colour(line.mode)))).map_err(drawing)?;
+            area.draw(&PathElement::new(places.clone(), pen.line(style::colour(line.line)))).map_err(drawing)?;
             for place in places {
-                mark(area, place, line.mode, pen)?;
+                mark(area, place, line.line, pen)?;
             }
         }
         Ok(())
@@ -219,7 +226,7 @@ impl Panels {
 
 impl Panel {
     fn y_range(&self) -> (f64, f64) {
-        let points = self.lines.iter().flat_map(|l| &l.points).chain(&self.level);
+        let points = self.lines.iter().flat_map(|l| &l.points).chain(self.levels.iter().map(|l| &l.at));
         padded(points.flat_map(|p| [p.y - p.spread.unwrap_or(0.0), p.y + p.spread.unwrap_or(0.0)]), 0.08)
     }
 }
@@ -234,12 +241,12 @@ fn padded(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64) {
     (low - room, high + room)
 }
 
-/// The marker of the i-th mode: a shape of its own beside the colour.
-fn mark<B: DrawingBackend>(on: &Area<B>, (x, y): (i32, i32), mode: usize, pen: Pen) -> Result<()> {
-    let (r, fill) = (pen.px(5), style::colour(mode).filled());
+/// The marker of the i-th line: a shape of its own beside the colour.
+fn mark<B: DrawingBackend>(on: &Area<B>, (x, y): (i32, i32), line: usize, pen: Pen) -> Result<()> {
+    let (r, fill) = (pen.px(5), style::colour(line).filled());
     let shape =
         |corners: &[(i32, i32)]| Polygon::new(corners.iter().map(|(a, b)| (x + a, y + b)).collect::<Vec<_>>(), fill);
-    let drawn = match mode % 5 {
+    let drawn = match line % 5 {
         0 => on.draw(&Circle::new((x, y), r, fill)),
         1 => on.draw(&shape(&[(-r, -r), (r, -r), (r, r), (-r, r)])),
         2 => on.draw(&shape(&[(0, -r - r / 3), (r + r / 5, r), (-r - r / 5, r)])),
@@ -269,7 +276,7 @@ mod tests {
     #[test]
     fn a_long_legend_wraps_and_the_picture_grows() {
         let legend = |n: usize| {
-            let entry = |mode| Legend::Mode { mode, name: format!("a mode with quite a long name, number {mode}") };
+            let entry = |line| Legend::Line { line, name: format!("a mode with quite a long name, number {line}") };
             Panels {
                 panels: Vec::new(),
                 x_label: String::new(),

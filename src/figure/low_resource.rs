@@ -1,4 +1,5 @@
-//! Low-resource curves: score against the number of training examples, a line per mode at its best setting.
+//! Low-resource curves: score against the number of training examples, a line per mode and compared setting, at the
+//! best p and tuned values.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +9,14 @@ use plotters::prelude::DrawingBackend;
 use super::lines::{Legend, Line, Panel, Panels, Point, panel_title};
 use super::style::{self, Pen};
 use super::{Area, Data, Plot};
-use crate::frame::{Cell, best_of};
+use crate::frame::{Cell, best_of, chosen_over, in_words};
 
 pub struct LowResource {
     panels: Panels,
     /// What is drawn, for the CSV.
     drawn: Vec<Cell>,
+    /// Some line had several settings at one size.
+    chosen: bool,
 }
 
 impl Plot for LowResource {
@@ -33,48 +36,49 @@ impl Plot for LowResource {
                     .to_owned(),
             );
         }
-        let best = best_of(sampled.iter().copied(), |c| (key(c), c.mode.clone(), c.train_size));
+        let best = best_of(sampled.iter().copied(), point_key);
         let keys = best_of(best.iter().copied(), key);
         let models = keys.iter().any(|c| c.model != keys[0].model);
-        let modes: Vec<(usize, &str)> = data.modes().into_iter().enumerate().collect();
-        let modes: Vec<(usize, &str)> =
-            modes.into_iter().filter(|(_, mode)| best.iter().any(|c| c.mode == *mode)).collect();
+        let lines: Vec<(usize, String)> =
+            data.lines().into_iter().enumerate().filter(|(_, name)| best.iter().any(|c| c.line() == *name)).collect();
         let panels = keys.iter().map(|first| {
-            let lines = modes.iter().map(|&(mode, name)| {
-                let own = best.iter().filter(|c| key(c) == key(first) && c.mode == name);
+            let curves = lines.iter().map(|(line, name)| {
+                let own = best.iter().filter(|c| key(c) == key(first) && c.line() == *name);
                 let mut points: Vec<Point> = own.filter_map(|c| point(c)).collect();
                 points.sort_by(|a, b| a.x.total_cmp(&b.x));
-                Line { mode, points }
+                Line { line: *line, points }
             });
             Panel {
                 title: panel_title(&first.task, models.then_some(&*first.model), None),
                 y_label: style::metric(first.metric.as_deref().unwrap_or("score")),
-                lines: lines.filter(|l| !l.points.is_empty()).collect(),
-                level: None,
+                lines: curves.filter(|l| !l.points.is_empty()).collect(),
+                levels: Vec::new(),
             }
         });
         let panels = panels.collect();
         let sizes: BTreeSet<u64> = best.iter().filter_map(|c| c.train_examples).collect();
-        let legend = modes.iter().map(|&(mode, name)| {
-            let of_mode: Vec<&Cell> = sampled.iter().copied().filter(|c| c.mode == name).collect();
-            let settings: BTreeSet<String> = of_mode.iter().map(|c| c.setting()).collect();
+        let mut chosen = false;
+        let legend = lines.iter().map(|(line, name)| {
+            let own = || sampled.iter().copied().filter(|c| c.line() == *name);
+            let over = chosen_over(own(), point_key);
+            chosen |= !over.is_empty();
+            let settings: BTreeSet<String> = own().map(Cell::choice).collect();
             let name = match settings.first() {
-                Some(_) if settings.len() > 1 && of_mode.iter().any(|c| c.p.is_some()) => {
-                    format!("{name} (best p on dev)")
-                }
-                Some(_) if settings.len() > 1 => format!("{name} (best setting on dev)"),
-                Some(only) if !only.is_empty() => format!("{name} ({only})"),
-                _ => name.to_owned(),
+                _ if !over.is_empty() => format!("{name} (best {} on dev)", in_words(&over)),
+                Some(only) if settings.len() == 1 && !only.is_empty() => format!("{name} ({only})"),
+                _ => name.clone(),
             };
-            Legend::Mode { mode, name }
+            Legend::Line { line: *line, name }
         });
+        let legend = legend.collect();
         Ok(LowResource {
             panels: Panels {
                 panels,
                 x_label: "training examples (log scale)".to_owned(),
                 x_ticks: sizes.into_iter().map(|n| ((n as f64).log10(), style::thousands(n))).collect(),
-                legend: legend.collect(),
+                legend,
             },
+            chosen,
             drawn: best.into_iter().cloned().collect(),
         })
     }
@@ -92,7 +96,10 @@ impl Plot for LowResource {
         if self.drawn.iter().any(|c| c.std.is_some()) {
             caption += " Bands are ± one standard deviation.";
         }
-        caption + " Where a mode ran with several settings, each point shows its best on dev, named in the CSV."
+        if self.chosen {
+            caption += " Where the legend says so, each point shows the best on dev, named in the CSV.";
+        }
+        caption
     }
 
     fn csv(&self) -> Result<String> {
@@ -130,6 +137,11 @@ fn key(cell: &Cell) -> (String, String) {
     (cell.task.clone(), cell.model.clone())
 }
 
+/// What makes a point.
+fn point_key(cell: &Cell) -> ((String, String), String, Option<u32>) {
+    (key(cell), cell.line(), cell.train_size)
+}
+
 fn point(cell: &Cell) -> Option<Point> {
     let x = (cell.train_examples? as f64).log10();
     Some(Point { x, y: cell.mean? * 100.0, spread: cell.std.map(|s| s * 100.0) })
@@ -150,7 +162,7 @@ mod tests {
         assert!(plot.panels.panels.iter().all(|p| p.lines.len() == 3 && p.lines.iter().all(|l| l.points.len() == 3)));
         let ticks: Vec<&str> = plot.panels.x_ticks.iter().map(|(_, name)| &**name).collect();
         assert_eq!(ticks, ["100", "300", "1,000"]);
-        let Legend::Mode { name, .. } = &plot.panels.legend[1] else { panic!("modes only") };
+        let Legend::Line { name, .. } = &plot.panels.legend[1] else { panic!("lines only") };
         assert_eq!(name, "child-f (best p on dev)");
     }
 

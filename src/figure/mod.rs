@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, cells, mask_uses, runs, summary, write_file};
+use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, cells, mask_uses, replace, runs, summary};
 use style::Pen;
 
 /// Every figure of a report, in its order.
@@ -44,19 +44,24 @@ pub struct Data {
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&records)?)?)?;
+        let cells = cells(&summary(&runs(&records)?)?, &study.tune)?;
         Ok(Data { cells, masks: mask_uses(&records), overlaps: study.overlaps.clone() })
     }
 
-    /// The modes by number, the same in every figure: 0 is the reference, whether it ran or not.
-    fn modes(&self) -> Vec<&str> {
-        let mut modes = vec![REFERENCE];
-        for cell in &self.cells {
-            if !modes.contains(&&*cell.mode) {
-                modes.push(&cell.mode);
+    /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.
+    fn lines(&self) -> Vec<String> {
+        let is_reference = |cell: &&Cell| cell.mode == REFERENCE;
+        let (first, others): (Vec<&Cell>, Vec<&Cell>) = self.cells.iter().partition(is_reference);
+        let mut lines: Vec<String> = Vec::new();
+        for cell in first.iter().chain(&others) {
+            if lines.is_empty() && cell.mode != REFERENCE {
+                lines.push(REFERENCE.to_owned());
+            }
+            if !lines.contains(&cell.line()) {
+                lines.push(cell.line());
             }
         }
-        modes
+        lines
     }
 }
 
@@ -82,14 +87,14 @@ pub struct Picture {
 impl Picture {
     /// Writes `<name>.svg`, `<name>.png` and `<name>.csv` into the folder.
     pub fn write(&self, folder: &Path, name: &str) -> Result<()> {
-        write_file(&folder.join(format!("{name}.svg")), self.svg.as_bytes())?;
-        write_file(&folder.join(format!("{name}.csv")), self.csv.as_bytes())?;
+        replace(&folder.join(format!("{name}.svg")), self.svg.as_bytes())?;
+        replace(&folder.join(format!("{name}.csv")), self.csv.as_bytes())?;
         // The bitmap encoder writes only to a path, so it is given one that nobody reads.
         let own = tempfile::tempdir_in(folder).with_context(|| format!("cannot write in {}", folder.display()))?;
         let drawn = own.path().join("drawn.png");
         (self.png)(&drawn)?;
         let bytes = std::fs::read(&drawn).with_context(|| format!("cannot read back {}", drawn.display()))?;
-        write_file(&folder.join(format!("{name}.png")), &bytes)
+        replace(&folder.join(format!("{name}.png")), &bytes)
     }
 }
 

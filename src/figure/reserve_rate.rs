@@ -1,77 +1,83 @@
-//! Score against reserve rate: a panel per task, a line per mode that has a p, the reference as a level.
+//! Score against reserve rate: a panel per task, a line per mode and compared setting that has a p, the reference as a
+//! level.
 
 use anyhow::Result;
 use plotters::prelude::DrawingBackend;
 
-use super::lines::{Legend, Line, Panel, Panels, Point, panel_title};
+use super::lines::{Legend, Level, Line, Panel, Panels, Point, panel_title};
 use super::style::{self, Pen};
 use super::{Area, Data, Plot};
-use crate::frame::{Cell, REFERENCE, best_of};
+use crate::frame::{Cell, REFERENCE, best_of, chosen_over, in_words};
 
 pub struct ReserveRate {
     panels: Panels,
     /// What is drawn, for the CSV.
     drawn: Vec<Cell>,
-    /// Some mode had several settings for one p.
-    chosen: bool,
+    /// What the best on dev was chosen over at one p.
+    over: Vec<String>,
 }
 
 impl Plot for ReserveRate {
     fn plan(data: &Data) -> Result<ReserveRate, String> {
-        let scored: Vec<&Cell> = data.cells.iter().filter(|c| c.mean.is_some()).collect();
-        let modes: Vec<(usize, &str)> = data.modes().into_iter().enumerate().collect();
-        let has_p = |mode: &str| scored.iter().any(|c| c.p.is_some() && c.mode == mode);
-        let modes: Vec<(usize, &str)> = modes.into_iter().filter(|(_, mode)| has_p(mode)).collect();
-        if modes.is_empty() {
+        let is_shown = |c: &&Cell| c.mean.is_some() && (c.p.is_some() || c.mode == REFERENCE);
+        let scored: Vec<&Cell> = data.cells.iter().filter(is_shown).collect();
+        let mut keys = best_of(scored.iter().copied().filter(|c| c.p.is_some()), key);
+        if keys.is_empty() {
             return Err("No finished run has a reserve rate p, so there is nothing to draw against it.".to_owned());
         }
-        let best = best_of(scored.iter().copied(), |c| {
-            (c.task.clone(), c.model.clone(), c.train_size, c.mode.clone(), c.p.map(f64::to_bits))
-        });
-        let shown: Vec<&Cell> = best.iter().copied().filter(|c| c.p.is_some() || c.mode == REFERENCE).collect();
-        let keys = best_of(best.iter().copied().filter(|c| c.p.is_some()), key);
-        let several = |f: fn(&Cell) -> String| keys.iter().any(|c| f(c) != f(keys[0]));
-        let (models, sizes) = (several(|c| c.model.clone()), several(|c| format!("{:?}", c.train_size)));
+        // A lone rate is no curve; it is shown only where there is nothing else.
+        let is_curve = |first: &&Cell| {
+            let own: Vec<&&Cell> = scored.iter().filter(|c| c.p.is_some() && key(c) == key(first)).collect();
+            own.iter().any(|a| own.iter().any(|b| a.p != b.p && a.line() == b.line()))
+        };
+        if keys.iter().any(is_curve) {
+            keys.retain(is_curve);
+        }
+        let scored: Vec<&Cell> = scored.into_iter().filter(|c| keys.iter().any(|k| key(k) == key(c))).collect();
+        let drawn = best_of(scored.iter().copied(), point_key);
 
+        let lines: Vec<(usize, String)> = data.lines().into_iter().enumerate().collect();
+        let differs = |f: fn(&Cell) -> String| keys.iter().any(|c| f(c) != f(keys[0]));
+        let (models, sizes) = (differs(|c| c.model.clone()), differs(|c| format!("{:?}", c.train_size)));
         let panels = keys.iter().map(|first| {
-            let own: Vec<&Cell> = shown.iter().copied().filter(|c| key(c) == key(first)).collect();
-            let lines = modes.iter().map(|&(mode, name)| {
-                let mut points: Vec<Point> =
-                    own.iter().filter(|c| c.mode == name).filter_map(|c| point(c.p?, c)).collect();
+            let of_line = |name: &str| -> Vec<&Cell> {
+                drawn.iter().copied().filter(|c| key(c) == key(first) && c.line() == name).collect()
+            };
+            let curves = lines.iter().map(|(line, name)| {
+                let mut points: Vec<Point> = of_line(name).into_iter().filter_map(|c| point(c.p?, c)).collect();
                 points.sort_by(|a, b| a.x.total_cmp(&b.x));
-                Line { mode, points }
+                Line { line: *line, points }
+            });
+            let levels = lines.iter().filter_map(|(line, name)| {
+                let at = of_line(name).into_iter().find(|c| c.p.is_none()).and_then(|c| point(0.0, c))?;
+                Some(Level { line: *line, at })
             });
             let size = first.train_size.map_or("all examples".to_owned(), |n| format!("{n} examples"));
             Panel {
                 title: panel_title(&first.task, models.then_some(&*first.model), sizes.then_some(size)),
                 y_label: style::metric(first.metric.as_deref().unwrap_or("score")),
-                lines: lines.filter(|l| !l.points.is_empty()).collect(),
-                level: own.iter().find(|c| c.mode == REFERENCE && c.p.is_none()).and_then(|c| point(0.0, c)),
+                lines: curves.filter(|l| !l.points.is_empty()).collect(),
+                levels: levels.collect(),
             }
         });
-        let mut panels: Vec<Panel> = panels.collect();
-        // A lone rate is no curve; it is shown only where there is nothing else.
-        let is_curve = |panel: &Panel| panel.lines.iter().any(|line| line.points.len() > 1);
-        if panels.iter().any(is_curve) {
-            panels.retain(is_curve);
-        }
-        let mut rates: Vec<f64> = shown.iter().filter_map(|c| c.p).collect();
+        let panels = panels.collect();
+        let mut rates: Vec<f64> = drawn.iter().filter_map(|c| c.p).collect();
         rates.sort_by(f64::total_cmp);
         rates.dedup();
-        let mut legend: Vec<Legend> =
-            modes.into_iter().map(|(mode, name)| Legend::Mode { mode, name: name.to_owned() }).collect();
-        if panels.iter().any(|p| p.level.is_some()) {
-            legend.push(Legend::Level { name: format!("{REFERENCE} (no p)") });
-        }
+        let has = |name: &str, p: bool| drawn.iter().any(|c| c.line() == name && c.p.is_some() == p);
+        let curves = lines.iter().filter(|(_, name)| has(name, true));
+        let curves = curves.map(|(line, name)| Legend::Line { line: *line, name: name.clone() });
+        let levels = lines.iter().filter(|(_, name)| has(name, false));
+        let levels = levels.map(|(line, name)| Legend::Level { line: *line, name: format!("{name} (no p)") });
         Ok(ReserveRate {
             panels: Panels {
                 panels,
                 x_label: "reserve rate p (share of the maskable parameters updated)".to_owned(),
                 x_ticks: rates.into_iter().map(|p| (p, p.to_string())).collect(),
-                legend,
+                legend: curves.chain(levels).collect(),
             },
-            chosen: best.len() < scored.len(),
-            drawn: shown.into_iter().cloned().collect(),
+            over: chosen_over(scored.iter().copied(), point_key),
+            drawn: drawn.into_iter().cloned().collect(),
         })
     }
 
@@ -93,8 +99,8 @@ impl Plot for ReserveRate {
         if self.drawn.iter().any(|c| c.mode == REFERENCE) {
             caption += " The dashed line is the reference, vanilla fine-tuning of everything.";
         }
-        if self.chosen {
-            caption += " Where a mode ran with several settings at one p, the best on dev is drawn.";
+        if !self.over.is_empty() {
+            caption += &format!(" At each p the best on dev over {} is drawn.", in_words(&self.over));
         }
         if self.drawn.iter().any(|c| !c.trouble().is_empty()) {
             caption += " Some runs collapsed, diverged or failed: the table of settings counts them.";
@@ -129,6 +135,11 @@ fn key(cell: &Cell) -> (String, String, Option<u32>) {
     (cell.task.clone(), cell.model.clone(), cell.train_size)
 }
 
+/// What makes a point.
+fn point_key(cell: &Cell) -> ((String, String, Option<u32>), String, Option<u64>) {
+    (key(cell), cell.line(), cell.p.map(f64::to_bits))
+}
+
 fn point(x: f64, cell: &Cell) -> Option<Point> {
     Some(Point { x, y: cell.mean? * 100.0, spread: cell.std.map(|s| s * 100.0) })
 }
@@ -146,9 +157,49 @@ mod tests {
         assert_eq!(plot.panels.panels.len(), 2);
         for panel in &plot.panels.panels {
             assert_eq!(panel.lines.len(), 2);
-            assert!(panel.level.is_some() && panel.lines.iter().all(|l| l.points.len() == 5));
+            assert!(panel.levels.len() == 1 && panel.lines.iter().all(|l| l.points.len() == 5));
         }
         assert_eq!(plot.panels.x_ticks.len(), 5);
         assert_eq!(plot.csv().unwrap().lines().count(), 1 + 2 * 11);
+    }
+
+    #[test]
+    fn what_is_not_drawn_is_in_neither_csv_nor_ticks_nor_legend() {
+        let mut study = example::good(1, 2, &[None]);
+        let mut lone = example::record("mrpc", "another", Some(0.9), 1, 0.7);
+        lone.run.recipe.lr = 4e-5;
+        study.records.extend([lone, example::record("mrpc", "vanilla", None, 1, 0.7)]);
+        let plot = ReserveRate::plan(&Data::of(&study).unwrap()).unwrap();
+        assert_eq!(plot.panels.panels.len(), 1);
+        assert!(!plot.csv().unwrap().contains("mrpc"));
+        assert!(plot.panels.x_ticks.iter().all(|(p, _)| *p < 0.9));
+        let told = |entry: &Legend| matches!(entry, Legend::Line { name, .. } if name == "another");
+        assert!(!plot.panels.legend.iter().any(told));
+    }
+
+    #[test]
+    fn a_compared_setting_has_its_own_line_and_a_tuned_one_is_chosen_over() {
+        let mut study = example::good(1, 2, &[None]);
+        for mut record in study.records.clone() {
+            record.run.recipe.epochs = 9;
+            study.records.push(record);
+        }
+        for record in study.records.clone() {
+            let mut record = record.clone();
+            record.run.recipe.lr = 4e-5;
+            study.records.push(record);
+        }
+        study.tune = vec!["lr".to_owned()];
+        let plot = ReserveRate::plan(&Data::of(&study).unwrap()).unwrap();
+        let panel = &plot.panels.panels[0];
+        assert_eq!((panel.lines.len(), panel.levels.len()), (4, 2));
+        assert!(panel.lines.iter().all(|line| line.points.len() == 5));
+        let mut colours: Vec<usize> =
+            panel.lines.iter().map(|l| l.line).chain(panel.levels.iter().map(|l| l.line)).collect();
+        colours.sort_unstable();
+        assert_eq!(colours, [0, 1, 2, 3, 4, 5]);
+        let told = |entry: &Legend| matches!(entry, Legend::Line { name, .. } if name == "child-d epochs=9");
+        assert!(plot.panels.legend.iter().any(told));
+        assert!(plot.caption().contains("the best on dev over lr is drawn"), "{}", plot.caption());
     }
 }

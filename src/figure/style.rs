@@ -27,8 +27,8 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0x00, 0x00, 0x00),
 ];
 
-/// The reference's own, taken by no other mode.
-pub const REFERENCE: RGBColor = RGBColor(0x55, 0x55, 0x55);
+/// The reference's own, taken by no other line.
+const REFERENCE: RGBColor = RGBColor(0x55, 0x55, 0x55);
 
 /// Readies the shipped fonts, so that no font of the system is looked for.
 pub fn register_fonts() {
@@ -40,9 +40,9 @@ pub fn register_fonts() {
     });
 }
 
-/// The colour of a mode by its number: 0 is the reference, the others count from 1.
-pub fn colour(mode: usize) -> RGBColor {
-    match mode {
+/// The colour of a line by its number: 0 is the reference, the others count from 1.
+pub fn colour(line: usize) -> RGBColor {
+    match line {
         0 => REFERENCE,
         n => COLOURS[(n - 1) % COLOURS.len()],
     }

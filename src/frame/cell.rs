@@ -17,8 +17,13 @@ pub struct Cell {
     pub p: Option<f64>,
     /// Training examples asked for; `None` is all of them.
     pub train_size: Option<u32>,
-    /// The other settings that differ between runs of the same mode, in the order of the columns: `lr` and `2e-5`.
-    pub varying: Vec<(String, String)>,
+    /// The other settings, in the order of the columns: `lr` and `2e-5`.
+    pub settings: Vec<(String, String)>,
+    /// Names of those that differ between cells of this mode.
+    pub varying: Vec<String>,
+    /// Names of those that are compared, each value on a row or line of its own: what differs in `varying` is else
+    /// chosen on dev, or goes with the task, the model or the size.
+    pub apart: Vec<String>,
     /// The headline metric; `None` where no run was scored.
     pub metric: Option<String>,
     /// Training examples used, where a run got that far.
@@ -34,6 +39,8 @@ pub struct Cell {
     pub max: Option<f64>,
     /// Finished runs whose dev predictions are all alike; those with a score are in the mean.
     pub collapsed: u32,
+    /// Finished runs whose metric is undefined though their predictions differ.
+    pub undefined: u32,
     pub diverged: u32,
     /// Runs that failed in another way.
     pub failed: u32,
@@ -44,28 +51,63 @@ pub struct Cell {
 impl Cell {
     /// What of this setting is not said by task, model, mode and size: `p=0.3 lr=2e-5`, or nothing.
     pub fn setting(&self) -> String {
-        let p = self.p.map(|p| format!("p={p}"));
-        let varying = self.varying.iter().map(|(name, value)| match name.as_str() {
-            "numbers" => value.clone(),
-            _ => format!("{name}={value}"),
-        });
-        p.into_iter().chain(varying).filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" ")
+        self.said(self.p, |name| self.varying.contains(name))
+    }
+
+    /// The row or line that this cell belongs to: the mode and what is compared beside it, `child-d fidelity=code`.
+    pub fn line(&self) -> String {
+        let apart = self.said(None, |name| self.apart.contains(name));
+        if apart.is_empty() { self.mode.clone() } else { format!("{} {apart}", self.mode) }
+    }
+
+    /// What of the setting the name of its line does not say: `p=0.3 lr=2e-5`, or nothing.
+    pub fn choice(&self) -> String {
+        self.said(self.p, |name| self.varying.contains(name) && !self.apart.contains(name))
+    }
+
+    fn said(&self, p: Option<f64>, is_said: impl Fn(&String) -> bool) -> String {
+        let p = p.map(|p| format!("p={p}"));
+        let settings = self.settings.iter().filter(|(name, _)| is_said(name));
+        p.into_iter().chain(settings.map(|(name, value)| format!("{name}={value}"))).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The value of a setting, `p` among them, as a sweep file would say it.
+    pub fn value(&self, name: &str) -> Option<String> {
+        match name {
+            "p" => self.p.map(|p| p.to_string()),
+            _ => self.settings.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()),
+        }
+    }
+
+    /// Whether a cell of the reference is this one's counterpart: equal in all that the reference is compared in.
+    pub fn fits(&self, reference: &Cell) -> bool {
+        reference.apart.iter().all(|name| self.value(name) == reference.value(name))
+    }
+
+    /// The runs with a score, of those that ended: `3`, or `2 of 3`.
+    pub fn counted(&self) -> String {
+        if self.n < self.runs { format!("{} of {}", self.n, self.runs) } else { self.n.to_string() }
     }
 
     /// Runs that went wrong, in words: `1 collapsed, 2 diverged`; empty where none did.
     pub fn trouble(&self) -> String {
-        [(self.collapsed, "collapsed"), (self.diverged, "diverged"), (self.failed, "failed")]
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        [
+            (self.collapsed, "collapsed"),
+            (self.undefined, "undefined"),
+            (self.diverged, "diverged"),
+            (self.failed, "failed"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect::<Vec<_>>()
+        .join(", ")
     }
 }
 
-/// The rows of a summary.
-pub fn cells(summary: &DataFrame) -> Result<Vec<Cell>> {
-    let named = ["task", "model", "mode", "method", "p", "train_size"];
+/// The rows of a summary. `tune` names the settings that are chosen on dev and not compared.
+pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
+    let named = ["task", "model", "mode", "method", "p", "numbers", "train_size"];
     let others: Vec<&str> = SETTING.into_iter().filter(|name| !named.contains(name)).collect();
     let mut cells = Vec::new();
     for row in 0..summary.height() {
@@ -83,13 +125,18 @@ pub fn cells(summary: &DataFrame) -> Result<Vec<Cell>> {
         for name in &others {
             settings.push(((*name).to_owned(), shown(&summary.column(name)?.get(row)?)));
         }
+        let numbers = text("numbers")?.unwrap_or_default();
+        let numbers = numbers.split(' ').filter_map(|number| number.split_once('='));
+        settings.splice(0..0, numbers.map(|(name, value)| (name.to_owned(), value.to_owned())));
         cells.push(Cell {
             task: text("task")?.unwrap_or_default(),
             model: text("model")?.unwrap_or_default(),
             mode: text("mode")?.unwrap_or_default(),
             p: real("p")?,
             train_size: summary.column("train_size")?.u32()?.get(row),
-            varying: settings,
+            settings,
+            varying: Vec::new(),
+            apart: Vec::new(),
             metric: text("metric")?,
             train_examples: summary.column("train_examples")?.u64()?.get(row),
             runs: count("runs")?,
@@ -100,27 +147,35 @@ pub fn cells(summary: &DataFrame) -> Result<Vec<Cell>> {
             min: real("min")?,
             max: real("max")?,
             collapsed: count("collapsed")?,
+            undefined: count("undefined")?,
             diverged: count("diverged")?,
             failed: count("failed")?,
             scores: pairs.collect(),
         });
     }
-    keep_what_varies(&mut cells);
+    let varying = differing(&cells, |c| c.mode.clone());
+    // What changes only with task, model or size, as zipped axes do, compares nothing.
+    let within = differing(&cells, |c| (c.mode.clone(), c.task.clone(), c.model.clone(), c.train_size));
+    for cell in &mut cells {
+        let names = || cell.settings.iter().map(|(name, _)| name.clone());
+        let differs =
+            |name: &String| within.iter().any(|((mode, ..), names)| *mode == cell.mode && names.contains(name));
+        cell.apart = names().filter(|name| !tune.contains(name) && differs(name)).collect();
+        cell.varying = names().filter(|name| varying[&cell.mode].contains(name)).collect();
+    }
     Ok(cells)
 }
 
-/// A setting is worth showing if two cells of one mode differ in it.
-fn keep_what_varies(cells: &mut [Cell]) {
-    let mut seen: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    for cell in cells.iter() {
-        for (name, value) in &cell.varying {
-            seen.entry((cell.mode.clone(), name.clone())).or_default().insert(value.clone());
-        }
-    }
+/// For every key the names of the settings that its cells differ in.
+fn differing<K: Ord>(cells: &[Cell], key: impl Fn(&Cell) -> K) -> BTreeMap<K, BTreeSet<String>> {
+    let mut first: BTreeMap<K, &Cell> = BTreeMap::new();
+    let mut names: BTreeMap<K, BTreeSet<String>> = BTreeMap::new();
     for cell in cells {
-        let mode = cell.mode.clone();
-        cell.varying.retain(|(name, _)| seen[&(mode.clone(), name.clone())].len() > 1);
+        let first = first.entry(key(cell)).or_insert(cell);
+        let differing = cell.settings.iter().filter(|(name, value)| first.value(name).as_ref() != Some(value));
+        names.entry(key(cell)).or_default().extend(differing.map(|(name, _)| name.clone()));
     }
+    names
 }
 
 /// A setting's value as a sweep file would say it.
@@ -141,6 +196,29 @@ mod tests {
     use crate::frame::{example, runs, summary};
 
     #[test]
+    fn what_is_compared_names_the_line_and_what_is_tuned_or_goes_with_the_task_does_not() {
+        let mut records = Vec::new();
+        for (task, epochs) in [("rte", 3), ("cola", 5)] {
+            for fidelity in ["paper", "code"] {
+                for lr in [2e-5, 4e-5] {
+                    let mut record = example::record(task, "child-d", Some(0.3), 1, 0.6);
+                    record.run.method.numbers.insert("fidelity".into(), fidelity.into());
+                    (record.run.recipe.lr, record.run.recipe.epochs) = (lr, epochs);
+                    records.push(record);
+                }
+            }
+        }
+        let summary = summary(&runs(&records).unwrap()).unwrap();
+        let tuned = cells(&summary, &["lr".to_owned()]).unwrap();
+        assert_eq!(
+            (tuned[2].line(), tuned[2].choice()),
+            ("child-d fidelity=code".into(), "p=0.3 epochs=3 lr=2e-5".into())
+        );
+        assert_eq!(tuned[2].setting(), "p=0.3 fidelity=code epochs=3 lr=2e-5");
+        assert_eq!(cells(&summary, &[]).unwrap()[2].line(), "child-d fidelity=code lr=2e-5");
+    }
+
+    #[test]
     fn a_cell_shows_only_what_varies_within_its_mode() {
         let mut records = Vec::new();
         for lr in [2e-5, 4e-5] {
@@ -149,7 +227,7 @@ mod tests {
             records.push(record);
         }
         records.push(example::record("rte", "vanilla", None, 1, 0.6));
-        let cells = cells(&summary(&runs(&records).unwrap()).unwrap()).unwrap();
+        let cells = cells(&summary(&runs(&records).unwrap()).unwrap(), &[]).unwrap();
         let settings: Vec<String> = cells.iter().map(Cell::setting).collect();
         assert_eq!(settings, ["p=0.3 lr=2e-5", "p=0.3 lr=4e-5", ""]);
     }

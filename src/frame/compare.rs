@@ -20,6 +20,38 @@ pub fn best_of<'a, K: PartialEq>(cells: impl IntoIterator<Item = &'a Cell>, key:
     best.into_iter().map(|(_, cell)| cell).collect()
 }
 
+/// What [`best_of`] chooses over: the names of the settings in which cells of one key differ, `p` first.
+pub fn chosen_over<'a, K: PartialEq>(
+    cells: impl IntoIterator<Item = &'a Cell>,
+    key: impl Fn(&Cell) -> K,
+) -> Vec<String> {
+    let mut first: Vec<(K, &Cell)> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for cell in cells {
+        let key = key(cell);
+        let Some((_, held)) = first.iter().find(|(k, _)| *k == key) else {
+            first.push((key, cell));
+            continue;
+        };
+        for name in ["p"].into_iter().chain(cell.varying.iter().map(String::as_str)) {
+            if held.value(name) != cell.value(name) && !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names.sort_by_key(|name| name != "p");
+    names
+}
+
+/// `p`, `p and lr`, `p, lr and epochs`.
+pub fn in_words(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
 fn rank(cell: &Cell) -> (u32, f64) {
     (cell.n, cell.mean.unwrap_or(f64::NEG_INFINITY))
 }

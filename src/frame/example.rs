@@ -66,7 +66,7 @@ pub fn cell(mode: &str, scores: &[(u64, f64)]) -> Cell {
         scores => scores.iter().map(|(seed, score)| record("rte", mode, None, *seed, *score)).collect(),
     };
     let frame = super::runs(&records).and_then(|f| super::summary(&f)).expect("records make a frame");
-    super::cells(&frame).expect("a summary has cells").remove(0)
+    super::cells(&frame, &[]).expect("a summary has cells").remove(0)
 }
 
 fn failed(mut record: Record, failure: Failure) -> Record {
@@ -85,6 +85,7 @@ fn study(records: Vec<Record>) -> Study {
     Study {
         name: "example".to_owned(),
         question: Some("Does updating only a child network beat fine-tuning everything?".to_owned()),
+        tune: Vec::new(),
         planned: records.iter().map(|r| (r.id.clone(), r.run.clone())).collect(),
         records,
         overlaps: Vec::new(),

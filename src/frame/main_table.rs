@@ -1,13 +1,13 @@
-//! The main table: a row per mode, a column per task, mean ± std over seeds; and the same as differences to the
+//! The main table: a row per mode and compared setting, a column per task, mean ± std over seeds; and the same as differences to the
 //! reference, paired by seed.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::{Cell, Difference, Entry, REFERENCE, Table, best_of, difference, points};
+use super::{Cell, Difference, Entry, REFERENCE, Table, best_of, chosen_over, difference, in_words, points};
 
-/// What is compared, once one setting per mode and task is chosen.
+/// What is compared, once the best on dev is chosen over p and the axes of `[tune]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MainTable {
     pub scores: Table,
@@ -21,16 +21,20 @@ pub struct MainTable {
 type Block = (String, Option<u32>);
 
 /// The main table over the summary's cells; empty cells give a table without rows.
-pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
-    let chosen = best_of(cells, |c| (block(c), c.mode.clone(), c.task.clone()));
+pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
+    let chosen = best_of(cells, entry);
     let tasks = distinct(chosen.iter().map(|c| c.task.clone()));
-    let rows = distinct(chosen.iter().map(|c| (block(c), c.mode.clone())));
+    let rows = distinct(chosen.iter().map(|c| (block(c), c.line())));
     let blocks = distinct(rows.iter().map(|(block, _)| block.clone()));
-    // Rows of one block stand together, in the order in which blocks and modes first appear.
+    // Rows of one block stand together, in the order in which blocks and lines first appear.
     let rows: Vec<&(Block, String)> =
         blocks.iter().flat_map(|b| rows.iter().filter(move |(own, _)| own == b)).collect();
-    let find = |block: &Block, mode: &str, task: &str| -> Option<&Cell> {
-        chosen.iter().copied().find(|c| this_block(c, block) && c.mode == mode && c.task == task)
+    let find = |block: &Block, line: &str, task: &str| -> Option<&Cell> {
+        chosen.iter().copied().find(|c| this_block(c, block) && c.line() == line && c.task == task)
+    };
+    let reference = |cell: &Cell| -> Option<&Cell> {
+        let mut beside = chosen.iter().copied().filter(|c| this_block(c, &block(cell)) && c.task == cell.task);
+        beside.find(|c| c.mode == REFERENCE && cell.fits(c))
     };
 
     let heads = Heads::of(&blocks);
@@ -39,7 +43,7 @@ pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
     let mut scores = Table {
         columns: heads.columns(tasks.iter().map(|task| headed(task, cells)), "average"),
         headings: heads.count(),
-        notes: notes(uniform, &picked),
+        notes: notes(uniform, &picked, at_borders(&chosen, cells, tune)),
         ..Table::default()
     };
     let mut differences = Table {
@@ -54,14 +58,14 @@ pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(CSV_COLUMNS)?;
 
-    for (block, mode) in rows {
-        let line: Vec<Option<&Cell>> = tasks.iter().map(|task| find(block, mode, task)).collect();
+    for (block, name) in rows {
+        let line: Vec<Option<&Cell>> = tasks.iter().map(|task| find(block, name, task)).collect();
         let best: Vec<Option<f64>> = tasks.iter().map(|t| largest(chosen.iter().copied(), block, t)).collect();
-        let mut entries = heads.row(block, &picked.name(mode, &line));
-        let mut apart = heads.row(block, &picked.name(mode, &line));
+        let mut entries = heads.row(block, &picked.name(name, &line));
+        let mut apart = heads.row(block, &picked.name(name, &line));
         let (mut compared, mut gaps) = (false, Vec::new());
-        for ((cell, best), task) in line.iter().zip(&best).zip(&tasks) {
-            let gap = cell.and_then(|c| difference(c, find(block, REFERENCE, task)?)).filter(|_| mode != REFERENCE);
+        for (cell, best) in line.iter().zip(&best) {
+            let gap = cell.filter(|c| c.mode != REFERENCE).and_then(|c| difference(c, reference(c)?));
             entries.push(cell.map_or(points(None, None).into(), |c| score_entry(c, *best, uniform, &picked)));
             apart.push(difference_text(gap.as_ref()).into());
             compared |= gap.is_some();
@@ -72,7 +76,7 @@ pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
         }
         if tasks.len() > 1 {
             let mean = average(line.iter().map(|c| c.and_then(|c| c.mean)));
-            let top = modes_average(&tasks, &chosen, block);
+            let top = largest_average(&tasks, &chosen, block);
             entries.push(Entry { text: points(mean, None), best: mean.is_some() && mean == top, ..Entry::default() });
             apart.push(average(gaps.into_iter()).map_or("–".to_owned(), |d| format!("{:+.1}", d * 100.0)).into());
         }
@@ -89,7 +93,7 @@ pub fn main_table(cells: &[Cell]) -> Result<MainTable> {
     Ok(MainTable { scores, differences: (!differences.rows.is_empty()).then_some(differences), csv })
 }
 
-const CSV_COLUMNS: [&str; 19] = [
+const CSV_COLUMNS: [&str; 20] = [
     "task",
     "metric",
     "model",
@@ -103,6 +107,7 @@ const CSV_COLUMNS: [&str; 19] = [
     "min_points",
     "max_points",
     "collapsed",
+    "undefined",
     "diverged",
     "failed",
     "largest_mean",
@@ -127,6 +132,7 @@ fn csv_row(cell: &Cell, best: Option<f64>, gap: Option<&Difference>) -> Vec<Stri
         real(cell.min),
         real(cell.max),
         cell.collapsed.to_string(),
+        cell.undefined.to_string(),
         cell.diverged.to_string(),
         cell.failed.to_string(),
         (cell.mean.is_some() && cell.mean == best).to_string(),
@@ -138,6 +144,11 @@ fn csv_row(cell: &Cell, best: Option<f64>, gap: Option<&Difference>) -> Vec<Stri
 
 fn block(cell: &Cell) -> Block {
     (cell.model.clone(), cell.train_size)
+}
+
+/// What one entry of the table is chosen among.
+fn entry(cell: &Cell) -> (Block, String, String) {
+    (block(cell), cell.line(), cell.task.clone())
 }
 
 fn this_block(cell: &Cell, block: &Block) -> bool {
@@ -172,20 +183,20 @@ fn average(values: impl ExactSizeIterator<Item = Option<f64>>) -> Option<f64> {
     values.sum::<Option<f64>>().map(|sum| sum / n)
 }
 
-/// The largest average over tasks of any mode in the block.
-fn modes_average(tasks: &[String], chosen: &[&Cell], block: &Block) -> Option<f64> {
-    let modes = distinct(chosen.iter().filter(|c| this_block(c, block)).map(|c| &c.mode));
-    let of_mode = |mode: &String| {
-        average(tasks.iter().map(|task| {
-            chosen.iter().find(|c| this_block(c, block) && c.mode == *mode && c.task == *task).and_then(|c| c.mean)
-        }))
+/// The largest average over tasks of any line in the block.
+fn largest_average(tasks: &[String], chosen: &[&Cell], block: &Block) -> Option<f64> {
+    let own: Vec<&Cell> = chosen.iter().copied().filter(|c| this_block(c, block)).collect();
+    let of_line = |line: String| {
+        let mean = |task: &String| own.iter().find(|c| c.line() == line && c.task == *task).and_then(|c| c.mean);
+        average(tasks.iter().map(mean))
     };
-    modes.into_iter().filter_map(of_mode).reduce(f64::max)
+    distinct(own.iter().map(|c| c.line())).into_iter().filter_map(of_line).reduce(f64::max)
 }
 
 fn score_entry(cell: &Cell, best: Option<f64>, uniform: Option<u32>, picked: &Picked) -> Entry {
-    let n = (uniform.is_none()).then(|| format!("n={}", cell.n));
-    let setting = picked.differs_by_task(&cell.mode).then(|| cell.setting()).filter(|s| !s.is_empty());
+    let is_told = cell.n > 0 && (uniform.is_none() || cell.n < cell.runs);
+    let n = is_told.then(|| format!("n={}", cell.counted()));
+    let setting = picked.differs_by_task(&cell.line()).then(|| cell.choice()).filter(|s| !s.is_empty());
     let trouble = Some(cell.trouble()).filter(|t| !t.is_empty());
     Entry {
         text: points(cell.mean, cell.std),
@@ -210,48 +221,78 @@ fn uniform_n(chosen: &[&Cell]) -> Option<u32> {
     (counts.len() == 1).then(|| counts[0])
 }
 
-fn notes(uniform: Option<u32>, picked: &Picked) -> Vec<String> {
+fn notes(uniform: Option<u32>, picked: &Picked, borders: Vec<String>) -> Vec<String> {
     let n = match uniform {
         Some(1) => "Scores of one seed on the dev set in points (×100); one seed has no spread.".to_owned(),
         Some(n) => format!("Mean ± standard deviation over n = {n} seeds on the dev set, in points (×100)."),
         None => "Mean ± standard deviation over n seeds on the dev set, in points (×100).".to_owned(),
     };
     let mut notes = vec![n];
-    if !picked.chosen.is_empty() {
+    if !picked.over.is_empty() {
+        let over = distinct(picked.over.iter().map(|(_, names)| names)).into_iter().map(|names| {
+            let lines: Vec<&str> =
+                picked.over.iter().filter(|(_, o)| o == names).map(|(line, _)| line.as_str()).collect();
+            format!("{} chosen per task on dev for {}", in_words(names), lines.join(", "))
+        });
         notes.push(format!(
-            "{}: the best of several settings, chosen per task on the same dev set that is shown (largest mean among \
-             the settings with most scored runs), which favours modes with more settings.",
-            picked.chosen.join(", ")
+            "{}: the largest mean among the settings with most scored runs. It is the same dev set that is shown, which \
+             favours modes with more settings.",
+            over.collect::<Vec<_>>().join("; ")
         ));
     }
+    notes.extend(borders);
     notes.push("Bold is the largest mean of its column, not a test of significance.".to_owned());
     notes
 }
 
-/// Which modes had several settings to choose from.
+/// A sentence for each tuned setting whose best value is the least or the largest tried: a better one may lie beyond.
+fn at_borders(chosen: &[&Cell], cells: &[Cell], tune: &[String]) -> Vec<String> {
+    let number = |cell: &Cell, name: &str| cell.value(name).and_then(|value| value.parse::<f64>().ok());
+    let at_border = |best: &Cell, name: &str| {
+        let tried: Vec<f64> =
+            cells.iter().filter(|c| entry(c) == entry(best)).filter_map(|c| number(c, name)).collect();
+        let (least, most) = tried.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
+        least < most && best.n > 0 && number(best, name).is_some_and(|x| x == least || x == most)
+    };
+    let sentence = |name: &String| {
+        let best = chosen.iter().filter(|c| at_border(c, name));
+        let places: Vec<String> = best.map(|c| format!("{} on {}", c.line(), c.task)).collect();
+        let say = format!(
+            "The best {name} lies at the border of its range: widen it ({}).",
+            distinct(places.iter().map(String::as_str)).join(", ")
+        );
+        (!places.is_empty()).then_some(say)
+    };
+    tune.iter().filter_map(sentence).collect()
+}
+
+/// Which lines had several settings to choose from, and what these differ in.
 struct Picked {
-    chosen: Vec<String>,
+    over: Vec<(String, Vec<String>)>,
 }
 
 impl Picked {
     fn of(cells: &[Cell], chosen: &[&Cell]) -> Picked {
-        let key = |c: &Cell| (block(c), c.mode.clone(), c.task.clone());
-        let several = |c: &Cell| cells.iter().filter(|other| key(other) == key(c)).count() > 1;
-        Picked { chosen: distinct(chosen.iter().filter(|c| several(c)).map(|c| c.mode.clone())) }
+        let of_line = |line: String| {
+            let over = chosen_over(cells.iter().filter(|c| c.line() == line), entry);
+            (line, over)
+        };
+        let over = distinct(chosen.iter().map(|c| c.line())).into_iter().map(of_line);
+        Picked { over: over.filter(|(_, names)| !names.is_empty()).collect() }
     }
 
-    fn differs_by_task(&self, mode: &str) -> bool {
-        self.chosen.iter().any(|m| m == mode)
+    fn differs_by_task(&self, line: &str) -> bool {
+        self.over.iter().any(|(own, _)| own == line)
     }
 
     /// The row's name, with the setting where there was only one.
-    fn name(&self, mode: &str, line: &[Option<&Cell>]) -> String {
-        let settings: BTreeSet<String> = line.iter().flatten().map(|c| c.setting()).collect();
+    fn name(&self, name: &str, line: &[Option<&Cell>]) -> String {
+        let settings: BTreeSet<String> = line.iter().flatten().map(|c| c.choice()).collect();
         match settings.first() {
-            Some(only) if settings.len() == 1 && !only.is_empty() && !self.differs_by_task(mode) => {
-                format!("{mode} ({only})")
+            Some(only) if settings.len() == 1 && !only.is_empty() && !self.differs_by_task(name) => {
+                format!("{name} ({only})")
             }
-            _ => mode.to_owned(),
+            _ => name.to_owned(),
         }
     }
 }
@@ -293,7 +334,72 @@ mod tests {
     use crate::frame::{cells, example, runs, summary};
 
     fn table(records: &[crate::record::Record]) -> MainTable {
-        main_table(&cells(&summary(&runs(records).unwrap()).unwrap()).unwrap()).unwrap()
+        tuned(records, &[])
+    }
+
+    fn tuned(records: &[crate::record::Record], tune: &[&str]) -> MainTable {
+        let tune: Vec<String> = tune.iter().map(|name| (*name).to_owned()).collect();
+        main_table(&cells(&summary(&runs(records).unwrap()).unwrap(), &tune).unwrap(), &tune).unwrap()
+    }
+
+    /// Two modes at three learning rates; child-d as the paper has it and as its program does, at two rates p.
+    fn several_axes() -> Vec<crate::record::Record> {
+        let mut records = Vec::new();
+        for (lr, gain) in [(1e-5, 0.0), (2e-5, 0.02), (4e-5, 0.01)] {
+            let mut record = example::record("rte", "vanilla", None, 1, 0.6 + gain);
+            record.run.recipe.lr = lr;
+            records.push(record);
+            for (fidelity, p, score) in
+                [("paper", 0.2, 0.6), ("paper", 0.3, 0.5), ("code", 0.2, 0.7), ("code", 0.3, 0.8)]
+            {
+                let gain = if fidelity == "code" { lr * 1e3 } else { gain };
+                let mut record = example::record("rte", "child-d", Some(p), 1, score + gain);
+                record.run.recipe.lr = lr;
+                record.run.method.numbers.insert("fidelity".into(), fidelity.into());
+                records.push(record);
+            }
+        }
+        records
+    }
+
+    #[test]
+    fn tuned_axes_are_chosen_over_and_compared_ones_have_rows() {
+        let main = tuned(&several_axes(), &["lr"]);
+        let rows: Vec<(&str, &str, &str)> =
+            main.scores.rows.iter().map(|row| (&*row[0].text, &*row[1].text, &*row[1].aside)).collect();
+        assert_eq!(
+            rows,
+            [
+                ("vanilla", "62.0", "lr=2e-5"),
+                ("child-d fidelity=paper", "62.0", "p=0.2 lr=2e-5"),
+                ("child-d fidelity=code", "84.0", "p=0.3 lr=4e-5"),
+            ]
+        );
+        let notes = main.scores.notes.join("\n");
+        assert!(
+            notes.contains("lr chosen per task on dev for vanilla; p and lr chosen per task on dev for child-d"),
+            "{notes}"
+        );
+        let border = "The best lr lies at the border of its range: widen it (child-d fidelity=code on rte).";
+        assert!(notes.contains(border), "{notes}");
+
+        let untuned = table(&several_axes());
+        assert_eq!(untuned.scores.rows.len(), 3 * 3, "an axis of the grid is compared");
+        let differences = untuned.differences.unwrap();
+        let row = differences.rows.iter().find(|row| row[0].text.starts_with("child-d fidelity=code lr=4e-5")).unwrap();
+        assert_eq!(row[1].text, "+23.0 (1)", "against vanilla at the same lr: 84 - 61");
+        assert!(!untuned.scores.notes.join(" ").contains("border"));
+    }
+
+    #[test]
+    fn a_run_with_an_undefined_metric_is_counted_and_not_taken_for_zero() {
+        let mut records: Vec<_> =
+            (1..=3).map(|seed| example::record("rte", "vanilla", None, seed, 0.6 + 0.1 * seed as f64)).collect();
+        let crate::record::End::Done(outcome) = &mut records[2].end else { unreachable!("a finished run") };
+        outcome.dev.insert("accuracy".into(), None);
+        let main = table(&records);
+        assert_eq!(main.scores.rows[0][1].text, "75.0 ± 7.1");
+        assert_eq!(main.scores.rows[0][1].aside, "n=2 of 3; 1 undefined");
     }
 
     #[test]
@@ -349,7 +455,7 @@ mod tests {
 
     #[test]
     fn no_cells_give_no_rows() {
-        let main = main_table(&[]).unwrap();
+        let main = main_table(&[], &[]).unwrap();
         assert!(main.scores.rows.is_empty() && main.differences.is_none());
         assert_eq!(main.csv.lines().count(), 1);
     }

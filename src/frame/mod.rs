@@ -14,16 +14,17 @@ mod write;
 pub use crate::plan::RunId;
 pub use crate::record::Record;
 pub use crate::record::mask::Overlap;
+pub use crate::record::store::replace;
 pub use cell::{Cell, cells};
-pub use compare::{Difference, REFERENCE, best_of, difference};
+pub use compare::{Difference, REFERENCE, best_of, chosen_over, difference, in_words};
 pub use main_table::{MainTable, main_table};
 pub use masks::{MaskUse, mask_pairs, mask_uses};
 pub use runs::runs;
 pub use settings_table::settings_table;
 pub use study::Study;
 pub use summary::summary;
-pub use table::{Entry, Table, points};
-pub use write::{csv_bytes, write, write_file};
+pub use table::{Entry, Table, duration, points};
+pub use write::{csv_bytes, write};
 
 /// Small studies that the tests of frames, figures and reports share.
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::plan::Run;
 use crate::record::{Outcome, Record};
 
 /// The columns that make two runs the same setting: all but the seed.
-pub const SETTING: [&str; 20] = [
+pub const SETTING: [&str; 21] = [
     "task",
     "model",
     "mode",
@@ -17,6 +17,7 @@ pub const SETTING: [&str; 20] = [
     "p",
     "numbers",
     "train_size",
+    "dev_size",
     "epochs",
     "max_steps",
     "batch_size",
@@ -50,6 +51,7 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("p".into(), records.iter().map(|r| r.run.p()).collect::<Vec<_>>()),
         Column::new("numbers".into(), text(&|r| numbers(&r.run))),
         Column::new("train_size".into(), records.iter().map(|r| r.run.recipe.train_size).collect::<Vec<_>>()),
+        Column::new("dev_size".into(), records.iter().map(|r| r.run.recipe.dev_size).collect::<Vec<_>>()),
         Column::new("seed".into(), records.iter().map(|r| r.run.seed).collect::<Vec<_>>()),
         Column::new("epochs".into(), run(|r| r.recipe.epochs)),
         Column::new("max_steps".into(), records.iter().map(|r| r.run.recipe.max_steps).collect::<Vec<_>>()),

@@ -25,7 +25,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
         }
         row.extend([
             cell.metric.clone().unwrap_or_else(|| "–".to_owned()),
-            cell.n.to_string(),
+            cell.counted(),
             points(cell.mean, cell.std),
             points(cell.median, None),
             points(cell.min, None),
@@ -40,7 +40,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
         rows: rows.collect(),
         notes: vec![
             "Scores on the dev set in points (×100), std of the sample. Collapsed runs (all predictions alike) that \
-             have a score are in the mean; diverged and failed runs are not."
+             have a score are in the mean; diverged and failed runs and those with an undefined metric are not."
                 .to_owned(),
         ],
     }

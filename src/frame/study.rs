@@ -12,13 +12,15 @@ pub struct Study {
     pub name: String,
     /// What the sweep asks, in the researcher's words.
     pub question: Option<String>,
+    /// Names of the axes of `[tune]`: the best on dev is chosen over them; all other axes are compared.
+    pub tune: Vec<String>,
     /// Every run of the sweep, in its order: rows and columns of tables follow it.
     pub planned: Vec<(RunId, Run)>,
     /// Records of planned runs, in any order.
     pub records: Vec<Record>,
     /// Overlaps of child networks, found by mask keys; see [`super::mask_pairs`].
     pub overlaps: Vec<Overlap>,
-    /// What the reader of the report should know: stale records, damaged files.
+    /// What the reader of the report should know: records that were made in different ways, damaged files.
     pub warnings: Vec<String>,
 }
 

@@ -6,7 +6,8 @@ use polars::prelude::*;
 use super::runs::SETTING;
 
 /// Per setting (everything but the seed): `n` scored runs, their `mean`, `std` (of the sample, null below two),
-/// `median`, `min` and `max`, how many runs `collapsed`, `diverged` or `failed` otherwise, and the lists `seeds` and
+/// `median`, `min` and `max`, how many runs `collapsed`, were `undefined`, `diverged` or `failed`
+/// otherwise, and the lists `seeds` and
 /// `scores`. Rows in the order in which settings first appear.
 pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
     let score = || col("score");
@@ -23,6 +24,7 @@ pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
         score().min().alias("min"),
         score().max().alias("max"),
         count(col("collapsed").fill_null(lit(false))).alias("collapsed"),
+        count(status().eq(lit("done")).and(score().is_null()).and(col("collapsed").not())).alias("undefined"),
         count(status().eq(lit("diverged"))).alias("diverged"),
         count(status().neq(lit("done")).and(status().neq(lit("diverged")))).alias("failed"),
         col("seed").alias("seeds"),
@@ -43,7 +45,7 @@ mod tests {
         let scores = [0.50, 0.52, 0.57];
         let records: Vec<_> =
             scores.iter().zip(1..).map(|(s, seed)| example::record("rte", "vanilla", None, seed, *s)).collect();
-        let cells = cells(&summary(&runs(&records).unwrap()).unwrap()).unwrap();
+        let cells = cells(&summary(&runs(&records).unwrap()).unwrap(), &[]).unwrap();
         assert_eq!(cells.len(), 1);
         let cell = &cells[0];
         assert_eq!((cell.n, cell.median, cell.min, cell.max), (3, Some(0.52), Some(0.50), Some(0.57)));
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn runs_without_a_score_are_counted_not_averaged() {
-        let cells = cells(&summary(&runs(&example::nasty().records_in_order()).unwrap()).unwrap()).unwrap();
+        let cells = cells(&summary(&runs(&example::nasty().records_in_order()).unwrap()).unwrap(), &[]).unwrap();
         let diverged: u32 = cells.iter().map(|c| c.diverged).sum();
         let failed: u32 = cells.iter().map(|c| c.failed).sum();
         let collapsed: u32 = cells.iter().map(|c| c.collapsed).sum();

@@ -34,6 +34,16 @@ pub fn points(mean: Option<f64>, spread: Option<f64>) -> String {
     }
 }
 
+/// Seconds as a person says them: `4.2 s`, `12 min 5 s`, `3 h 20 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 impl Table {
     /// A pipe table; the best entries are bold, the notes follow as a paragraph each.
     pub fn markdown(&self) -> String {
@@ -151,6 +161,13 @@ mod tests {
         assert!(text.contains("\\begin{tabular}{lr}\n\\toprule\nmode & a\\_b\\textbar{}c \\\\\n\\midrule\n"), "{text}");
         assert!(text.contains("50\\% \\& \\textless{}x\\textgreater{} & \\textbf{64.2 $\\pm$ 1.1}"), "{text}");
         assert_eq!(latex_text("\\{~^}#$"), "\\textbackslash{}\\{\\textasciitilde{}\\textasciicircum{}\\}\\#\\$");
+    }
+
+    #[test]
+    fn times_are_for_people() {
+        assert_eq!(duration(4.25), "4.2 s");
+        assert_eq!(duration(725.0), "12 min 5 s");
+        assert_eq!(duration(12_000.0), "3 h 20 min");
     }
 
     #[test]

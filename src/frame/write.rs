@@ -1,22 +1,21 @@
-//! Frames and other generated files, written whole or not at all.
+//! Frames as files.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use polars::prelude::DataFrame;
 use polars_io::SerWriter;
 use polars_io::csv::write::CsvWriter;
 use polars_io::parquet::write::ParquetWriter;
 
+use crate::record::store::replace;
+
 /// Writes `runs.parquet` and `runs.csv` into the folder, which is made if need be.
 pub fn write(frame: &DataFrame, folder: &Path) -> Result<()> {
     let mut parquet = Vec::new();
     ParquetWriter::new(&mut parquet).finish(&mut frame.clone())?;
-    write_file(&folder.join("runs.parquet"), &parquet)?;
-    write_file(&folder.join("runs.csv"), &csv_bytes(frame)?)
+    replace(&folder.join("runs.parquet"), &parquet)?;
+    replace(&folder.join("runs.csv"), &csv_bytes(frame)?)
 }
 
 /// The frame as CSV with a header; null is an empty field.
@@ -26,23 +25,11 @@ pub fn csv_bytes(frame: &DataFrame) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces a file in one step, so that a reader never sees half of it; its folder is made if need be.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
-    file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs;
 
     use polars_io::SerReader;
     use polars_io::parquet::read::ParquetReader;

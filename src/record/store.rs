@@ -27,6 +27,9 @@ pub struct Manifest {
     /// The sweep's name.
     pub name: String,
     pub question: Option<String>,
+    /// Names of the axes of `[tune]`.
+    #[serde(default)]
+    pub tune: Vec<String>,
     /// In the order of the plan.
     pub runs: Vec<(RunId, Run)>,
 }
@@ -180,9 +183,9 @@ pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ": no space left. Make room (the folder `cache` of the results can go) and start again"
         }
-        ErrorKind::ReadOnlyFilesystem => ": the file system is read-only. Choose another folder for the results",
+        ErrorKind::ReadOnlyFilesystem => ": the file system is read-only. Choose another folder",
         ErrorKind::PermissionDenied => {
-            ": no permission. Change the permissions of this folder, or choose another folder for the results"
+            ": no permission. Change the permissions of this folder, or choose another folder"
         }
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => ": a file lies where a folder should be. Move it away",
         _ => "",
@@ -317,9 +320,36 @@ mod tests {
         let (_folder, store) = store();
         assert_eq!(store.manifest("glue").unwrap(), None);
         let runs = vec![(run(2).id(), run(2)), (run(1).id(), run(1))];
-        let manifest = Manifest { format: FORMAT, name: "glue".into(), question: Some("Why?".into()), runs };
+        let manifest = Manifest {
+            format: FORMAT,
+            name: "glue".into(),
+            question: Some("Why?".into()),
+            tune: vec!["lr".into()],
+            runs,
+        };
         store.write_manifest(&manifest).unwrap();
-        assert_eq!(store.manifest("glue").unwrap(), Some(manifest));
+        assert_eq!(store.manifest("glue").unwrap(), Some(manifest.clone()));
+
+        // One that an earlier version wrote names no axes of [tune].
+        let path = store.sweep_folder("glue").join("manifest.json");
+        let mut older: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        older.as_object_mut().unwrap().remove("tune").unwrap();
+        fs::write(&path, older.to_string()).unwrap();
+        assert_eq!(store.manifest("glue").unwrap(), Some(Manifest { tune: Vec::new(), ..manifest }));
+    }
+
+    #[test]
+    fn a_replaced_file_has_the_permissions_of_any_other_and_no_second_file_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ordinary, replaced) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&ordinary, b"x").unwrap();
+        replace(&replaced, b"older").unwrap();
+        replace(&replaced, b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ordinary), mode(&replaced));
+        assert_eq!(fs::read(&replaced).unwrap(), b"x");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use askama::Template;
 pub use crate::frame::Study;
 
 use crate::figure::{Data, FIGURES, Made};
-use crate::frame::{Table, cells, csv_bytes, main_table, runs, settings_table, summary, write_file};
+use crate::frame::{Table, cells, csv_bytes, main_table, replace, runs, settings_table, summary};
 
 /// What a report left, all inside its folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,13 +28,13 @@ pub struct Written {
 pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let records = study.records_in_order();
     let summary = summary(&runs(&records)?)?;
-    let cells = cells(&summary)?;
-    let (main, settings) = (main_table(&cells)?, settings_table(&cells));
+    let cells = cells(&summary, &study.tune)?;
+    let (main, settings) = (main_table(&cells, &study.tune)?, settings_table(&cells));
     // Lists have no place in CSV; the runs themselves stand in the results.
     let flat = summary.drop_many(["seeds", "scores"]);
     let mut files = Vec::new();
     let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
-        write_file(&path, bytes)?;
+        replace(&path, bytes)?;
         files.push(path);
         Ok(())
     };
@@ -70,7 +70,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let page = page::Page::of(study, &records, main, settings, drawn);
     let html = page.render().context("the page of the report")?;
     let index = out.join("index.html");
-    write_file(&index, html.as_bytes())?;
+    replace(&index, html.as_bytes())?;
     files.push(index.clone());
     Ok(Written { index, files, skipped })
 }
@@ -115,7 +115,9 @@ mod tests {
         for link in ["tables/main.tex", "figures/overlap.png", "figures/low-resource.csv", "figures/reserve-rate.svg"] {
             assert!(html.contains(&format!("href=\"{link}\"")), "{link}");
         }
-        assert!(!html.contains("http://") || html.matches("http://").count() == 3, "only the SVG name spaces");
+        for remote in ["src=", "href=\"http", "href=\"//", "url(", "@import"] {
+            assert!(!html.contains(remote), "the page loads something else: {remote}");
+        }
     }
 
     #[test]

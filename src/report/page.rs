@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use askama::Template;
 
 use crate::figure::{Figure, Made, Picture};
-use crate::frame::{MainTable, REFERENCE, Record, RunId, Study, Table, points};
+use crate::frame::{MainTable, REFERENCE, Record, RunId, Study, Table, duration, points};
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -227,26 +227,9 @@ fn hashed(name: &str, hash: &str) -> String {
     format!("{name} {}", hash.chars().take(12).collect::<String>())
 }
 
-/// `41 s`, `12 min 5 s`, `3 h 20 min`.
-fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_for_people() {
-        assert_eq!(duration(4.25), "4.2 s");
-        assert_eq!(duration(725.0), "12 min 5 s");
-        assert_eq!(duration(12_000.0), "3 h 20 min");
-    }
 
     #[test]
     fn a_commit_keeps_its_mark() {
