@@ -11,7 +11,7 @@ use crate::method::METHODS;
 use crate::model;
 use crate::plan::{self, Run, RunId};
 use crate::record::store::Store;
-use crate::spec::{Known, KnownMode, RunTable, Sweep};
+use crate::spec::{Known, KnownMode, ModelFault, RunTable, Sweep};
 use crate::task::{self, Task, metric::Metric};
 
 pub struct Workspace {
@@ -35,8 +35,10 @@ impl Workspace {
         let models = RefCell::new(BTreeMap::new());
         let find_model = |name: &str, run: &RunTable| {
             let roots = roots(places.models.as_deref(), &run.models, home, "models");
-            let found = model::find(name, &roots).and_then(|folder| model::check(&folder).map(|_| folder));
-            found.map(|folder| drop(models.borrow_mut().insert(name.to_owned(), folder))).map_err(|e| format!("{e:#}"))
+            let folder = model::find(name, &roots).map_err(|e| ModelFault::Unknown(format!("{e:#}")))?;
+            model::check(&folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
+            models.borrow_mut().insert(name.to_owned(), folder);
+            Ok(())
         };
         let known = Known {
             tasks: task::names(),

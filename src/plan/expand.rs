@@ -4,135 +4,177 @@ use std::collections::BTreeMap;
 
 use super::run::{Choice, Input, Recipe, Run};
 use crate::spec::number::Value;
-use crate::spec::{Axis, Fault, Faults, Mode, Point, Sweep};
+use crate::spec::recipe::RECIPE;
+use crate::spec::{Axis, COORDINATES, Clause, Fault, Faults, Mode, Point, Sweep};
 
-/// Every run of a sweep. Seeds vary slowest, so that each cell has its first answer before any has its second.
+/// More runs than this are a slip of the pen.
+const MOST: u128 = 1_000_000;
+
+/// Every run of a sweep without faults. Seeds vary slowest, so that each cell has its first answer before any has its
+/// second.
 ///
 /// `task` and `model` give the content hash behind a name.
 ///
 /// # Errors
-/// A filter that takes nothing away, a grid without runs.
+/// A filter that takes nothing away, a grid without runs or with too many.
 pub fn expand(
     sweep: &Sweep,
     task: &dyn Fn(&str) -> String,
     model: &dyn Fn(&str) -> String,
 ) -> Result<Vec<Run>, Faults> {
-    let points = points(sweep)?;
-    let mut hashes: BTreeMap<(bool, String), Input> = BTreeMap::new();
-    let mut input = |is_task: bool, name: String| -> Input {
-        let make = || Input { hash: if is_task { task(&name) } else { model(&name) }, name: name.clone() };
-        hashes.entry((is_task, name.clone())).or_insert_with(make).clone()
-    };
-    let runs = points.into_iter().map(|(mode, point)| {
-        let word = |name: &str| point.get(name).map(Value::to_string).unwrap_or_default();
-        let mut recipe = Recipe::default();
-        for (name, value) in &point {
-            set(&mut recipe, name, value);
-        }
-        let numbers =
-            mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), point.get(n.name)?.json()))).collect();
-        let seed = match point.get("seed") {
-            Some(Value::Whole(seed)) => *seed as u64,
-            _ => 1,
-        };
-        Run {
-            task: input(true, word("task")),
-            model: input(false, word("model")),
-            mode: mode.name.clone(),
-            method: Choice { name: mode.base.clone(), numbers },
-            recipe,
-            seed,
-        }
-    });
-    Ok(runs.collect())
-}
-
-fn points(sweep: &Sweep) -> Result<Vec<(&Mode, Point)>, Faults> {
-    let mut points = Vec::new();
-    let outer: Vec<&Axis> = sweep.grid.iter().chain(&sweep.tune).collect();
-    for mode in &sweep.modes {
-        // A mode's own values win over the grid's; a number that a mode does not have does not multiply it.
-        let mut axes: Vec<&Axis> = outer
-            .iter()
-            .copied()
-            .filter(|axis| axis.name != "mode" && !mode.own.iter().any(|own| own.name == axis.name))
-            .filter(|axis| is_setting(&axis.name) || mode.numbers.iter().any(|n| n.name == axis.name))
-            .collect();
-        axes.extend(&mode.own);
-        let mut base = Point::from([("mode".to_owned(), Value::Word(mode.name.clone()))]);
-        base.extend(mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), n.standard.value()?))));
-        base.extend(sweep.train.iter().cloned());
-        base.insert("seed".to_owned(), Value::Whole(1));
-        points.extend(multiply(&axes, &sweep.zip, base).into_iter().map(|point| (mode, point)));
+    let grids: Vec<(&Mode, Vec<Group>)> = sweep.modes.iter().map(|mode| (mode, groups(sweep, mode))).collect();
+    let count = grids.iter().map(|(_, groups)| size(groups)).fold(0, u128::saturating_add);
+    if count > MOST {
+        return Err(sweep.faults(vec![too_many(sweep, count)]));
     }
-    let faults = filter(sweep, &mut points);
+    let mut inputs: BTreeMap<(bool, String), Input> = BTreeMap::new();
+    let mut input = |is_task: bool, point: &Point| -> Input {
+        let name = point.get(if is_task { "task" } else { "model" }).map(Value::to_string).unwrap_or_default();
+        let make = || Input { hash: if is_task { task(&name) } else { model(&name) }, name: name.clone() };
+        inputs.entry((is_task, name.clone())).or_insert_with(make).clone()
+    };
+    let mut sieve = Sieve::new(sweep);
+    let mut runs = Vec::new();
+    for (mode, groups) in &grids {
+        let mut point = base(sweep, mode);
+        for index in 0..size(groups) {
+            place(&mut point, groups, index);
+            if sieve.keeps(&point) {
+                let (task, model) = (input(true, &point), input(false, &point));
+                runs.push(run(mode, &point, task, model));
+            }
+        }
+    }
+    let faults = sieve.faults(runs.is_empty());
     if !faults.is_empty() {
         return Err(sweep.faults(faults));
     }
     // Stable, so that within a seed the file's order of modes and axes stays.
-    points.sort_by_key(|(_, point)| match point.get("seed") {
-        Some(Value::Whole(seed)) => *seed,
+    runs.sort_by_key(|run| run.seed);
+    Ok(runs)
+}
+
+fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
+    let mut recipe = Recipe::default();
+    for (name, value) in point {
+        set(&mut recipe, name, value);
+    }
+    let numbers = mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), point.get(n.name)?.json()))).collect();
+    let seed = match point.get("seed") {
+        Some(Value::Whole(seed)) => *seed as u64,
         _ => 1,
-    });
-    Ok(points)
+    };
+    let method = Choice { name: mode.base.clone(), numbers };
+    Run { task, model, mode: mode.name.clone(), method, recipe, seed }
+}
+
+/// Axes that advance together: one axis, or those of a zip, all of one length.
+type Group<'a> = Vec<&'a Axis>;
+
+/// What multiplies a mode, in the file's order.
+fn groups<'a>(sweep: &'a Sweep, mode: &'a Mode) -> Vec<Group<'a>> {
+    // A mode's own values win over the grid's; a number that a mode does not have does not multiply it.
+    let outer = sweep
+        .grid
+        .iter()
+        .chain(&sweep.tune)
+        .filter(|axis| axis.name != "mode" && !mode.own.iter().any(|own| own.name == axis.name))
+        .filter(|axis| is_setting(&axis.name) || mode.numbers.iter().any(|n| n.name == axis.name));
+    let mut groups: Vec<Group> = Vec::new();
+    for axis in outer.chain(&mode.own) {
+        let zip = sweep.zip.iter().find(|zip| zip.contains(&axis.name));
+        match groups.iter_mut().find(|group| zip.is_some_and(|zip| zip.contains(&group[0].name))) {
+            Some(group) => group.push(axis),
+            None => groups.push(vec![axis]),
+        }
+    }
+    groups
 }
 
 fn is_setting(name: &str) -> bool {
-    ["task", "model", "seed"].contains(&name) || crate::spec::recipe::RECIPE.iter().any(|n| n.name == name)
+    COORDINATES.contains(&name) || RECIPE.iter().any(|n| n.name == name)
 }
 
-/// The product of the axes over a base point; zipped axes advance together.
-fn multiply(axes: &[&Axis], zips: &[Vec<String>], base: Point) -> Vec<Point> {
-    let mut points = vec![base];
-    let mut done: Vec<&str> = Vec::new();
-    for axis in axes {
-        if done.contains(&axis.name.as_str()) {
-            continue;
+/// How many points groups of axes make.
+fn size(groups: &[Group]) -> u128 {
+    groups.iter().map(|group| group[0].values.len() as u128).fold(1, u128::saturating_mul)
+}
+
+/// What a mode's runs have where no axis says otherwise.
+fn base(sweep: &Sweep, mode: &Mode) -> Point {
+    let standards = RECIPE.iter().chain(mode.numbers);
+    let mut base: Point = standards.filter_map(|n| Some((n.name.to_owned(), n.standard.value()?))).collect();
+    base.extend(sweep.train.iter().cloned());
+    base.insert("mode".to_owned(), Value::Word(mode.name.clone()));
+    base.insert("seed".to_owned(), Value::Whole(1));
+    base
+}
+
+/// Moves a point to a place of the product of groups; the last group varies fastest.
+fn place(point: &mut Point, groups: &[Group], mut index: u128) {
+    for group in groups.iter().rev() {
+        let length = group[0].values.len() as u128;
+        for axis in group {
+            point.insert(axis.name.clone(), axis.values[(index % length) as usize].clone());
         }
-        let group: Vec<&&Axis> = match zips.iter().find(|zip| zip.contains(&axis.name)) {
-            Some(zip) => axes.iter().filter(|a| zip.contains(&a.name)).collect(),
-            None => vec![axis],
-        };
-        done.extend(group.iter().map(|a| a.name.as_str()));
-        let extend = |point: Point| {
-            let group = &group;
-            (0..axis.values.len()).map(move |i| {
-                let mut point = point.clone();
-                point.extend(group.iter().map(|a| (a.name.clone(), a.values[i].clone())));
-                point
-            })
-        };
-        points = points.into_iter().flat_map(extend).collect();
+        index /= length;
     }
-    points
 }
 
-/// Applies `[[only]]` (any of them) and `[[exclude]]`; faults for those that do nothing.
-fn filter(sweep: &Sweep, points: &mut Vec<(&Mode, Point)>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (clauses, name) in [(&sweep.only, "[[only]]"), (&sweep.exclude, "[[exclude]]")] {
-        for clause in clauses {
-            if !points.iter().any(|(_, point)| clause.filter.takes(point)) {
-                let does = if name == "[[only]]" { "keeps" } else { "excludes" };
-                let fault = Fault::new(
-                    clause.span.clone(),
-                    format!("this {name} {does} nothing"),
-                    "no run of the grid is meant",
-                );
-                faults.push(fault.help("all its conditions must hold for a run; values are those of the grid"));
+fn too_many(sweep: &Sweep, count: u128) -> Fault {
+    let axes = sweep.grid.iter().chain(&sweep.tune).chain(sweep.modes.iter().flat_map(|mode| &mode.own));
+    let longest = axes.max_by_key(|axis| axis.values.len());
+    let label = longest.map_or_else(String::new, |axis| format!("{} values here", axis.values.len()));
+    Fault::new(longest.map_or(0..0, |axis| axis.span.clone()), format!("the grid has {count} runs"), label)
+        .help(format!("at most {MOST}: shorten its axes, or make several sweeps of it"))
+}
+
+/// `[[only]]` (any of them) and `[[exclude]]`, and which of them did something.
+struct Sieve<'a> {
+    only: Vec<(&'a Clause, bool)>,
+    exclude: Vec<(&'a Clause, bool)>,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(sweep: &'a Sweep) -> Sieve<'a> {
+        let idle = |clauses: &'a [Clause]| clauses.iter().map(|clause| (clause, false)).collect();
+        Sieve { only: idle(&sweep.only), exclude: idle(&sweep.exclude) }
+    }
+
+    /// Whether a point is left; every clause sees it, so that each that does something is known.
+    fn keeps(&mut self, point: &Point) -> bool {
+        let any = |clauses: &mut [(&Clause, bool)]| {
+            let mut any = false;
+            for (clause, used) in clauses {
+                let takes = clause.filter.takes(point);
+                *used |= takes;
+                any |= takes;
             }
+            any
+        };
+        // An exclude has to take away something that an only has left.
+        (self.only.is_empty() || any(&mut self.only)) && !any(&mut self.exclude)
+    }
+
+    /// Faults for the clauses that did nothing, or for all of them together if nothing is left.
+    fn faults(&self, none_left: bool) -> Vec<Fault> {
+        let idle = |clauses: &[(&Clause, bool)], title: &'static str, label: &'static str| -> Vec<Fault> {
+            let help = "all its conditions must hold for a run; settings that are no axis have their value of [train] \
+                        or their standard";
+            let idle = clauses.iter().filter(|(_, used)| !used);
+            idle.map(|(clause, _)| Fault::new(clause.span.clone(), title, label).help(help)).collect()
+        };
+        let meant =
+            if self.only.is_empty() { "no run of the grid is meant" } else { "no run that [[only]] left is meant" };
+        let mut faults = idle(&self.only, "this [[only]] keeps nothing", "no run of the grid is meant");
+        faults.extend(idle(&self.exclude, "this [[exclude]] excludes nothing", meant));
+        if none_left && faults.is_empty() {
+            let at = self.exclude.first().or(self.only.first()).map_or(0..0, |(clause, _)| clause.span.clone());
+            let fault = Fault::new(at, "the grid expands to no run at all", "nothing is left after the filters");
+            faults.push(fault.help("loosen [[only]] or [[exclude]]"));
         }
+        faults
     }
-    points.retain(|(_, point)| {
-        (sweep.only.is_empty() || sweep.only.iter().any(|clause| clause.filter.takes(point)))
-            && !sweep.exclude.iter().any(|clause| clause.filter.takes(point))
-    });
-    if points.is_empty() && faults.is_empty() {
-        let at = sweep.exclude.first().or(sweep.only.first()).map_or(0..0, |clause| clause.span.clone());
-        let fault = Fault::new(at, "the grid expands to no run at all", "nothing is left after the filters");
-        faults.push(fault.help("loosen [[only]] or [[exclude]]"));
-    }
-    faults
 }
 
 /// Writes a recipe's setting; other names are left alone.
@@ -184,22 +226,44 @@ pub fn point(run: &Run) -> Point {
 mod tests {
     use super::*;
     use crate::spec::number::{Domain, Number, Standard};
-    use crate::spec::{Known, KnownMode};
+    use crate::spec::{Known, KnownMode, ModelFault, RunTable};
 
     const P: Number =
         Number { name: "p", what: "", domain: Domain::Real { above: 0.0, up_to: 1.0 }, standard: Standard::Real(0.3) };
 
-    fn plan(text: &str) -> Vec<Run> {
-        let known = Known {
+    fn find_model(name: &str, _: &RunTable) -> Result<(), ModelFault> {
+        match name {
+            "m" => Ok(()),
+            "torn" => Err(ModelFault::Unusable("it has no weights".into())),
+            _ => Err(ModelFault::Unknown("no such folder".into())),
+        }
+    }
+
+    fn known() -> Known<'static> {
+        Known {
             tasks: vec!["rte", "cola"],
             modes: vec![KnownMode { name: "vanilla", numbers: &[] }, KnownMode { name: "child-d", numbers: &[P] }],
             metrics: vec![],
-            model: &|_, _| Ok(()),
-        };
-        let sweep = Sweep::parse("test.toml", text, &known).unwrap_or_else(|faults| panic!("{faults}"));
-        expand(&sweep, &|name| format!("{name} data"), &|name| format!("{name} weights"))
-            .unwrap_or_else(|faults| panic!("{faults}"))
+            model: &find_model,
+        }
     }
+
+    fn try_plan(text: &str) -> Result<Vec<Run>, Faults> {
+        let sweep = Sweep::parse("test.toml", text, &known())?;
+        expand(&sweep, &|name| format!("{name} data"), &|name| format!("{name} weights"))
+    }
+
+    fn plan(text: &str) -> Vec<Run> {
+        try_plan(text).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    /// Titles, labels and advice of a file's faults.
+    fn faults(text: &str) -> Vec<String> {
+        let faults = try_plan(text).expect_err(text).faults;
+        faults.into_iter().map(|f| format!("{}: {}. {}", f.title, f.label, f.help.unwrap_or_default())).collect()
+    }
+
+    const GRID: &str = "[grid]\ntask = [\"rte\", \"cola\"]\nmodel = \"m\"\nmode = [\"vanilla\", \"child-d\"]\n";
 
     fn labels(text: &str) -> Vec<String> {
         plan(text).iter().map(Run::label).collect()
@@ -250,6 +314,168 @@ mod tests {
         assert_eq!((plan(grid).len(), without.len()), (12, 8));
         let only = plan(&format!("{grid}\n[[only]]\ntask = \"cola\"\np = 0.1\n[[only]]\nseed = 2"));
         assert_eq!(only.len(), 1 + 6);
+    }
+
+    /// One fault with all these words in it, and no second one.
+    #[track_caller]
+    fn one_fault(text: &str, said: &[&str]) {
+        let faults = faults(text);
+        assert_eq!(faults.len(), 1, "{text}\n{faults:#?}");
+        assert!(said.iter().all(|said| faults[0].contains(said)), "{said:?} in {faults:#?}");
+    }
+
+    #[test]
+    fn a_zip_that_cannot_advance_together_is_refused() {
+        let zip = |names: &str, rest: &str| format!("{GRID}p = [0.1, 0.2]\nzip = [[{names}]]\n{rest}");
+        let zipped = plan(&zip("\"task\", \"p\"", ""));
+        assert_eq!(zipped.iter().map(Run::p).collect::<Vec<_>>(), [None, None, Some(0.1), Some(0.2)]);
+        for own in ["0.3", "[0.3, 0.4, 0.5]"] {
+            let text = zip("\"task\", \"p\"", &format!("[mode.child-d]\np = {own}"));
+            one_fault(&text, &["p is zipped", "overrides a zipped axis", "take p out of zip"]);
+        }
+        one_fault(&zip("\"mode\", \"p\"", ""), &["mode cannot be zipped", "[mode.<name>]"]);
+        one_fault(&zip("\"p\"", ""), &["fewer than two axes"]);
+        one_fault(&zip("", ""), &["fewer than two axes"]);
+    }
+
+    #[test]
+    fn ranges_are_exact_and_end() {
+        let seeds = |range: &str| {
+            plan(&format!("{GRID}seed = {range}\n[[only]]\ntask = \"rte\"\nmode = \"vanilla\""))
+                .iter()
+                .map(|run| run.seed)
+                .collect::<Vec<_>>()
+        };
+        let big = 9_007_199_254_740_993;
+        assert_eq!(seeds("{ from = 9007199254740993, to = 9007199254740996 }"), (big..big + 4).collect::<Vec<_>>());
+        assert_eq!(seeds("{ from = 1.0, to = 6, step = 2 }"), [1, 3, 5]);
+        let rates = plan(&format!(
+            "{GRID}p = {{ from = 0.1, to = 0.9, step = 0.2 }}\n[[only]]\ntask = \"rte\"\nmode = \"child-d\""
+        ));
+        assert_eq!(rates.iter().filter_map(Run::p).collect::<Vec<_>>(), [0.1, 0.3, 0.5, 0.7, 0.9]);
+        let range = |range: &str, said: &[&str]| one_fault(&format!("{GRID}{range}"), said);
+        range("seed = { from = 1, to = inf }", &["the range of seed never ends"]);
+        range("seed = { from = nan, to = 2 }", &["the range of seed never ends"]);
+        range("seed = { from = 1, to = 2, step = 1e-300 }", &["has 1e300 values", "at most 100000"]);
+        range("seed = { from = 1, to = 1000000 }", &["has 1000000 values"]);
+        range("seed = { from = 9007199254740993, to = 9007199254740992 }", &["reversed"]);
+        range("p = { from = 0.1, to = 0.9 }", &["the range of p needs a step"]);
+        range("p = { from = 0.5, to = 2, step = 0.5 }", &["p must be", "the range reaches 1.5"]);
+        range("seed = 99999999999999999999", &["outside that range"]);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_float() {
+        let runs = plan(&format!("{GRID}[train]\ndev_size = 1e3\nwarmup = -0.0"));
+        assert_eq!(runs[0].recipe.dev_size, Some(1000));
+        assert!(runs[0].recipe.warmup.is_sign_positive());
+        one_fault(&format!("{GRID}[train]\ndev_size = 1.5"), &["whole number", "this is a number"]);
+    }
+
+    #[test]
+    fn a_grid_too_large_is_refused_before_it_is_multiplied() {
+        let grid = format!("{GRID}seed = {{ from = 1, to = 100000 }}\n");
+        let text = format!("{grid}train_size = {{ from = 1, to = 100000 }}");
+        one_fault(&text, &["the grid has 40000000000 runs", "at most 1000000"]);
+        // Zipped axes are counted once, and a number only for the modes that have it.
+        let zip = "task = [\"rte\", \"cola\"]\nepochs = [1, 2]\nzip = [[\"task\", \"epochs\"]]";
+        let text =
+            format!("{}\np = {{ from = 0.1, to = 1, step = 0.1 }}", grid.replace("task = [\"rte\", \"cola\"]", zip));
+        one_fault(&text, &["the grid has 2200000 runs"]);
+    }
+
+    #[test]
+    fn tune_takes_settings_only() {
+        for (name, said) in [
+            ("task = \"rte\"", "tasks are compared"),
+            ("model = \"m\"", "models are compared"),
+            ("mode = \"vanilla\"", "modes are compared"),
+            ("seed = [1, 2]", "tables average over"),
+        ] {
+            one_fault(&format!("{GRID}[tune]\n{name}"), &["cannot be in [tune]", said]);
+        }
+        assert_eq!(plan(&format!("{GRID}[tune]\nlr = [1e-5, 2e-5]")).len(), 8);
+    }
+
+    #[test]
+    fn filters_name_values_that_there_are() {
+        let text = format!("{GRID}p = [0.1, 0.2]\n[mode.tiny]\nbase = \"child-d\"\np = 0.05\n")
+            .replace("\"child-d\"]", "\"child-d\", \"tiny\"]");
+        let clause = |clause: &str| format!("{text}[[exclude]]\n{clause}");
+        one_fault(&clause("mode = [\"vanila\", \"tiny\"]"), &["mode is never vanila", "did you mean \"vanilla\"?"]);
+        one_fault(&clause("p = 0.19"), &["p is never 0.19", "the nearest is 0.2; p is one of 0.05, 0.1, 0.2"]);
+        assert_eq!(plan(&clause("p = 0.05")).len(), 6);
+        // A mode that is given no p has the standard one.
+        let standard = text.replace("p = [0.1, 0.2]\n", "");
+        assert_eq!(plan(&format!("{standard}[[exclude]]\np = 0.3")).len(), 4);
+        // Settings that are no axis have their value of [train], or their standard.
+        assert_eq!(plan(&format!("{text}[[exclude]]\nepochs = 3\ntask = \"rte\"")).len(), 4);
+        one_fault(&format!("{text}[train]\nepochs = 2\n[[exclude]]\nepochs = 3"), &["excludes nothing"]);
+    }
+
+    #[test]
+    fn an_exclude_must_take_away_something_that_only_left() {
+        let text = format!("{GRID}[[only]]\ntask = \"rte\"\n[[exclude]]\ntask = \"cola\"\n");
+        one_fault(&text, &["excludes nothing", "that [[only]] left"]);
+        assert_eq!(plan(&format!("{GRID}[[exclude]]\ntask = \"cola\"")).len(), 2);
+    }
+
+    #[test]
+    fn devices_are_those_that_can_be() {
+        for bad in ["[]", "\"gpu\"", "[\"cpu\", \"cuda\"]", "[\"cuda:x\"]", "[\"auto\", \"cpu\"]"] {
+            one_fault(&format!("{GRID}[run]\ndevices = {bad}"), &["device", "\"cuda:0\""]);
+        }
+        for good in ["\"auto\"", "\"cpu\"", "[\"cpu\", \"cuda:11\"]", "[\"auto\"]"] {
+            plan(&format!("{GRID}[run]\ndevices = {good}"));
+        }
+    }
+
+    #[test]
+    fn one_mistake_is_one_fault() {
+        let own = GRID.replace("\"cola\"", "\"mine\"");
+        let task = "train = \"t.tsv\"\ndev = \"d.tsv\"\ntext = \"s\"\nmetric = []";
+        one_fault(&format!("{own}[task.mine]\n{task}"), &["[task.mine] has no label"]);
+        one_fault(&format!("{own}[task.mine]\n{task}\nlabel = 3"), &["label in [task.mine] must be a text"]);
+        one_fault(&format!("{GRID}[task.rte]\nlabel = 3"), &["the name of a built-in task"]);
+        one_fault(&format!("task = 2\n{GRID}"), &["a table, written [task.<name>]"]);
+        one_fault(&format!("mode = 1\n{GRID}"), &["a table, written [mode.<name>]"]);
+        let aliased = GRID.replace("\"vanilla\"", "\"tiny\"");
+        one_fault(&format!("{aliased}[mode.tiny]\nbase = \"child-x\""), &["unknown mode \"child-x\""]);
+    }
+
+    #[test]
+    fn a_sweep_comes_with_its_faults() {
+        let (sweep, faults) = Sweep::read("test.toml", &format!("{GRID}seed = [1, 1]\n[train]\nepoch = 3"), &known());
+        let tasks = sweep.expect("the file is TOML").axis("task").map(|axis| axis.values.len());
+        assert_eq!((tasks, faults.len()), (Some(2), 2));
+        let (sweep, faults) = Sweep::read("test.toml", "[grid", &known());
+        assert!(sweep.is_none() && !faults.is_empty());
+    }
+
+    #[test]
+    fn a_model_is_unknown_unusable_or_unnamed() {
+        let model = |name: &str| GRID.replace("\"m\"", &format!("\"{name}\""));
+        one_fault(&model("none"), &["unknown model \"none\"", "no such folder"]);
+        one_fault(&model("torn"), &["model \"torn\" cannot be used", "it has no weights"]);
+        one_fault(&model(""), &["model is empty"]);
+    }
+
+    #[test]
+    fn standards_as_declared_are_those_of_a_recipe() {
+        let mut recipe = Recipe { epochs: 0, batch_size: 0, max_length: 0, lr: 0.0, warmup: 0.9, ..Recipe::default() };
+        recipe = Recipe {
+            weight_decay: 9.0,
+            beta1: 0.0,
+            beta2: 0.0,
+            eps: 1.0,
+            max_grad_norm: 9.0,
+            shuffle: false,
+            ..recipe
+        };
+        for number in RECIPE {
+            number.standard.value().into_iter().for_each(|value| set(&mut recipe, number.name, &value));
+        }
+        assert_eq!(recipe, Recipe::default());
     }
 
     #[test]

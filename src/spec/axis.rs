@@ -1,5 +1,6 @@
 //! Axes: a list, a range or one value under a name.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use toml::de::DeValue;
@@ -21,24 +22,20 @@ pub struct Axis {
 }
 
 /// A range longer than this is a slip of the pen.
-const LONGEST: usize = 100_000;
+const LONGEST: f64 = 100_000.0;
 
-/// All axes of a table but the keys in `skip`.
-pub fn read(table: &Table, numbers: &[&Number], faults: &Collector, skip: &[&str]) -> Vec<Axis> {
-    let names = ["task", "model", "mode", "seed"];
+/// An axis for every key of a table that nobody has asked for; `keys` are those that the table may have besides
+/// numbers.
+pub fn read(table: &Table, keys: &[&str], numbers: &[&Number], faults: &Collector) -> Vec<Axis> {
     let mut axes = Vec::new();
-    for (name, span, entry) in table.all() {
-        if skip.contains(&name.as_str()) {
-            continue;
-        }
+    for (name, span, entry) in table.rest() {
         let number = match name.as_str() {
             "task" | "model" | "mode" => None,
             "seed" => Some(&SEED),
             _ => match numbers.iter().find(|n| n.name == name) {
                 Some(number) => Some(*number),
                 None => {
-                    let known: Vec<&str> =
-                        names.into_iter().chain(skip.iter().copied()).chain(numbers.iter().map(|n| n.name)).collect();
+                    let known: Vec<&str> = keys.iter().copied().chain(numbers.iter().map(|n| n.name)).collect();
                     let title = format!("unknown key \"{name}\" in {}", table.name);
                     faults.add(Fault::new(span, title, "no such axis").help(suggestion(&name, known)));
                     continue;
@@ -86,9 +83,10 @@ fn read_axis(
         }
         _ => (vec![one(&name, entry, number, faults)?], vec![entry.span()]),
     };
-    for (i, value) in values.iter().enumerate() {
-        if values[..i].contains(value) {
-            let fault = Fault::new(spans[i].clone(), format!("{name} has {value} twice"), "again here");
+    let mut seen = HashSet::new();
+    for (value, span) in values.iter().zip(&spans) {
+        if !seen.insert(value.to_string()) {
+            let fault = Fault::new(span.clone(), format!("{name} has {value} twice"), "again here");
             faults.add(fault.help("each value of an axis stands once"));
         }
     }
@@ -145,28 +143,52 @@ fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector)
     if stepped && step.is_none() {
         return None;
     }
-    let step = step.unwrap_or(Value::Whole(1));
+    let step = match (step, number.domain) {
+        (Some(step), _) => step,
+        // Steps of 1 are a slip of the pen where values lie between 0 and 1.
+        (None, Domain::Real { .. } | Domain::RealBelow { .. }) => {
+            let fault = Fault::new(entry.span(), format!("the range of {name} needs a step"), "no step");
+            faults.add(
+                fault.help(format!("write {name} = {{ from = {from}, to = {to}, step = … }}, or list the values")),
+            );
+            return None;
+        }
+        (None, _) => Value::Whole(1),
+    };
     let (a, b, s) = (from.real()?, to.real()?, step.real()?);
-    if s <= 0.0 || b < a {
+    if ![a, b, s].iter().all(|x| x.is_finite()) {
+        let fault = Fault::new(entry.span(), format!("the range of {name} never ends"), "not a finite number");
+        faults.add(fault.help("from, to and step are numbers such as 1 or 0.5"));
+        return None;
+    }
+    // Beyond 2^53 only whole arithmetic is exact.
+    let exact = match (whole(&from), whole(&to), whole(&step)) {
+        (Some(a), Some(b), Some(s)) => Some((a, b, s)),
+        _ => None,
+    };
+    let (rises, last) = match exact {
+        Some((a, b, s)) => (s > 0 && b >= a, ((b - a) / s.max(1)) as f64),
+        // A little more, so that 0.1 to 0.9 by 0.2 ends at 0.9.
+        None => (s > 0.0 && b >= a, ((b - a) / s + 1e-9).floor()),
+    };
+    if !rises {
         let label = if s <= 0.0 { "step must be above 0".to_owned() } else { format!("from {from} down to {to}") };
         let help = "a range goes upwards, both ends included";
         faults.add(Fault::new(entry.span(), format!("the range of {name} is reversed"), label).help(help));
         return None;
     }
-    // Half a rounding error more, so that 0.1 to 0.9 by 0.2 ends at 0.9.
-    let count = ((b - a) / s + 1e-9).floor() as usize + 1;
-    if count > LONGEST {
-        faults.add(Fault::new(
-            entry.span(),
-            format!("the range of {name} has {count} values"),
-            format!("at most {LONGEST}"),
-        ));
+    if last >= LONGEST {
+        let count = last + 1.0;
+        let said = if count < 1e15 { count.to_string() } else { format!("{count:.0e}") };
+        let title = format!("the range of {name} has {said} values");
+        faults.add(Fault::new(entry.span(), title, format!("at most {LONGEST}")).help("take a wider step"));
         return None;
     }
-    let whole = [&from, &to, &step].iter().all(|v| matches!(v, Value::Whole(_)));
-    let values = (0..count).map(|i| {
-        let x = a + i as f64 * s;
-        let x = if whole { Value::Whole(x as i64) } else { Value::Real((x * 1e12).round() / 1e12) };
+    let values = (0..=last as i64).map(|i| {
+        let x = match exact {
+            Some((a, _, s)) => Value::Whole((a + i128::from(i) * s) as i64),
+            None => Value::Real(decimal(a + i as f64 * s)),
+        };
         let accepted = number.domain.accept(&x);
         if accepted.is_none() {
             let title = format!("{name} must be {}", number.domain);
@@ -177,10 +199,24 @@ fn range(name: &str, entry: &Entry, number: Option<&Number>, faults: &Collector)
     values.collect()
 }
 
+/// The whole number behind `3` and `3.0`.
+fn whole(value: &Value) -> Option<i128> {
+    match (Domain::Whole { from: i64::MIN, to: i64::MAX }).accept(value) {
+        Some(Value::Whole(n)) => Some(n.into()),
+        _ => None,
+    }
+}
+
+/// The number that a person would have written: 0.3 for 0.1 + 2 · 0.1.
+fn decimal(x: f64) -> f64 {
+    format!("{x:.13e}").parse().unwrap_or(x)
+}
+
 /// `zip = [["task", "epochs"]]`: axes of one length that advance together.
 pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<String>> {
     let wrong = |span: Range<usize>, label: String| {
-        let help = "write zip = [[\"task\", \"epochs\"]]: lists of axis names of [grid], each axis in one list at most";
+        let help =
+            "write zip = [[\"task\", \"epochs\"]]: lists of two or more axes of [grid], each in one list at most";
         faults.add(Fault::new(span, "zip must be a list of lists of axis names", label).help(help));
     };
     let DeValue::Array(groups) = entry.get_ref() else {
@@ -196,6 +232,10 @@ pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<Str
         let mut names: Vec<String> = Vec::new();
         for item in items.iter() {
             match item.get_ref() {
+                DeValue::String(name) if name == "mode" => {
+                    let help = "give a mode values of its own: a table [mode.<name>] wins over [grid]";
+                    faults.add(Fault::new(item.span(), "mode cannot be zipped", "not with other axes").help(help));
+                }
                 DeValue::String(name) if !grid.iter().any(|axis| axis.name == *name.as_ref()) => {
                     let help = suggestion(name, grid.iter().map(|a| a.name.as_str()));
                     faults.add(
@@ -208,6 +248,9 @@ pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<Str
                 DeValue::String(name) => names.push(name.to_string()),
                 other => wrong(item.span(), format!("this is {}", kind(other))),
             }
+        }
+        if items.len() < 2 {
+            wrong(group.span(), "fewer than two axes".to_owned());
         }
         let lengths: Vec<(String, usize)> =
             grid.iter().filter(|a| names.contains(&a.name)).map(|a| (a.name.clone(), a.values.len())).collect();

@@ -31,9 +31,21 @@ pub struct Known<'a> {
     pub modes: Vec<KnownMode>,
     /// Metric names for the user's own tasks.
     pub metrics: Vec<&'static str>,
-    /// Whether a model can be found; if not, why.
-    pub model: &'a dyn Fn(&str, &RunTable) -> Result<(), String>,
+    /// Whether a model can be found and used; if not, why.
+    pub model: &'a dyn Fn(&str, &RunTable) -> Result<(), ModelFault>,
 }
+
+/// Why a model of the grid cannot be trained, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelFault {
+    /// No model has this name.
+    Unknown(String),
+    /// It is there, but it is no model that this program can train.
+    Unusable(String),
+}
+
+/// What every run has besides its settings; the names of axes of `[grid]` alone.
+pub const COORDINATES: [&str; 4] = ["task", "model", "mode", "seed"];
 
 /// A sweep file, checked.
 #[derive(Debug, Clone)]
@@ -108,16 +120,25 @@ impl Sweep {
     /// # Errors
     /// Every fault of the file, each with its place.
     pub fn parse(file: &str, text: &str, known: &Known) -> Result<Sweep, Faults> {
+        match Sweep::read(file, text, known) {
+            (Some(sweep), faults) if faults.is_empty() => Ok(sweep),
+            (_, faults) => Err(Faults::new(file, text, faults)),
+        }
+    }
+
+    /// Reads a sweep file and hands out its faults together with what could be read, so that faults that only the
+    /// caller can see are told at the same time. With faults, what is at fault is left out of the sweep, and it must
+    /// not be expanded. There is no sweep only if the file is no TOML.
+    pub fn read(file: &str, text: &str, known: &Known) -> (Option<Sweep>, Vec<Fault>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let fault =
                 |e: toml::de::Error| Fault::new(e.span().unwrap_or(0..0), "this is no TOML", e.message().to_owned());
-            return Err(Faults::new(file, text, errors.into_iter().map(fault).collect()));
+            return (None, errors.into_iter().map(fault).collect());
         }
         let faults = Collector::default();
         let sweep = read::read(file, text, Table::new("the sweep file", root.get_ref(), &faults), known, &faults);
-        let faults = faults.into_faults();
-        if faults.is_empty() { Ok(sweep) } else { Err(Faults::new(file, text, faults)) }
+        (Some(sweep), faults.into_faults())
     }
 
     /// Faults that only the expanded grid shows.

@@ -113,8 +113,12 @@ impl fmt::Display for Domain {
     }
 }
 
+/// Up to here a real number stands for one whole number only.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
 impl Domain {
-    /// The value in this domain's own type, if it lies in the domain; a whole number is also a real one.
+    /// The value in this domain's own type, if it lies in the domain; a whole number is also a real one, and `1e3` is a
+    /// whole one.
     pub fn accept(&self, value: &Value) -> Option<Value> {
         match (self, value) {
             (Domain::Real { above, up_to }, v) => {
@@ -123,9 +127,13 @@ impl Domain {
             }
             (Domain::RealBelow { from, below }, v) => {
                 let x = v.real()?;
-                (x >= *from && x < *below).then_some(Value::Real(x))
+                // Adding zero makes a zero of -0, which would give a run another id.
+                (x >= *from && x < *below).then_some(Value::Real(x + 0.0))
             }
             (Domain::Whole { from, to }, Value::Whole(x)) => (from..=to).contains(&x).then_some(Value::Whole(*x)),
+            (Domain::Whole { .. }, Value::Real(x)) if x.fract() == 0.0 && x.abs() <= EXACT => {
+                self.accept(&Value::Whole(*x as i64))
+            }
             (Domain::Word(words), Value::Word(x)) => words.contains(&x.as_str()).then(|| value.clone()),
             (Domain::Flag, Value::Flag(_)) => Some(value.clone()),
             _ => None,
@@ -144,7 +152,11 @@ mod tests {
         for outside in [Value::Real(0.0), Value::Real(1.1), Value::Real(f64::NAN), Value::Word("a".into())] {
             assert_eq!(p.accept(&outside), None, "{outside}");
         }
-        assert_eq!(Domain::Whole { from: 1, to: 5 }.accept(&Value::Real(2.0)), None);
+        let whole = Domain::Whole { from: 1, to: 5000 };
+        assert_eq!(whole.accept(&Value::Real(1e3)), Some(Value::Whole(1000)));
+        for outside in [1.5, 0.0, 5001.0, 1e300, f64::NAN, f64::INFINITY] {
+            assert_eq!(whole.accept(&Value::Real(outside)), None, "{outside}");
+        }
         assert_eq!(Domain::RealBelow { from: 0.0, below: 1.0 }.accept(&Value::Real(1.0)), None);
         assert_eq!(p.to_string(), "a number above 0 and up to 1");
     }

@@ -5,16 +5,18 @@ use std::ops::Range;
 use toml::de::DeValue;
 
 use super::axis::{self, Axis};
-use super::fault::{Fault, suggestion};
-use super::filter::Filter;
+use super::fault::{Fault, nearest, suggestion};
+use super::filter::{Filter, distinct, list, same};
 use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
-use super::{Clause, Known, Mode, OwnTask, RunTable, Sweep};
+use super::{COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RunTable, Sweep};
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
 pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
     let run = root.table("run").map(read_run).unwrap_or_default();
+    // A task or mode whose own table is at fault is known nevertheless: its grid entry is no second fault.
+    let own_names = root.keys_of("task");
     let tasks: Vec<OwnTask> = root
         .named_tables("task")
         .into_iter()
@@ -37,27 +39,43 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
             Default::default()
         }
     };
-    let tune = root.table("tune").map(|table| axis::read(&table, &numbers, faults, &[])).unwrap_or_default();
+    let tune = root.table("tune").map(|table| read_tune(&table, &numbers, faults)).unwrap_or_default();
     for axis in tune.iter().filter(|axis| grid.iter().any(|g| g.name == axis.name)) {
         let title = format!("{} is an axis of [grid] and of [tune]", axis.name);
         let help = "an axis of [grid] is compared, an axis of [tune] is chosen on dev: keep one of them";
         faults.add(Fault::new(axis.span.clone(), title, "the second one").help(help));
     }
 
-    let task_names: Vec<&str> = known.tasks.iter().copied().chain(tasks.iter().map(|t| t.name.as_str())).collect();
-    check_names(&grid, "task", faults, |name| {
-        (!task_names.contains(&name))
-            .then(|| (format!("unknown task \"{name}\""), suggestion(name, task_names.iter().copied())))
+    let task_names: Vec<&str> = known.tasks.iter().copied().chain(own_names.iter().map(String::as_str)).collect();
+    check_names(&grid, "task", faults, |name, span| {
+        let help = suggestion(name, task_names.iter().copied());
+        let fault = Fault::new(span, format!("unknown task \"{name}\""), "not known").help(help);
+        (!task_names.contains(&name)).then_some(fault)
     });
-    check_names(&grid, "model", faults, |name| {
-        let why = (known.model)(name, &run).err()?;
-        Some((format!("unknown model \"{name}\""), why))
+    check_names(&grid, "model", faults, |name, span| {
+        if name.is_empty() {
+            let help = "write the name of a folder under models/, or a path";
+            return Some(Fault::new(span, "model is empty", "no name").help(help));
+        }
+        match (known.model)(name, &run) {
+            Ok(()) => None,
+            Err(ModelFault::Unknown(why)) => {
+                Some(Fault::new(span, format!("unknown model \"{name}\""), "not known").help(why))
+            }
+            Err(ModelFault::Unusable(why)) => {
+                Some(Fault::new(span, format!("model \"{name}\" cannot be used"), "this model").help(why))
+            }
+        }
     });
-    let tables = root.named_tables("mode");
-    let modes = read_modes(&grid, tables, known, faults);
+    let modes = read_modes(&grid, &root, known, faults);
+    for own in modes.iter().flat_map(|mode| &mode.own).filter(|own| zip.iter().flatten().any(|n| *n == own.name)) {
+        let title = format!("{} is zipped in [grid]; a mode cannot have values of its own for it", own.name);
+        let help = format!("take {} out of zip, or out of the mode's table", own.name);
+        faults.add(Fault::new(own.span.clone(), title, "overrides a zipped axis").help(help));
+    }
     for axis in grid.iter().chain(&tune) {
         let taken = RECIPE.iter().any(|n| n.name == axis.name)
-            || ["task", "model", "mode", "seed"].contains(&axis.name.as_str())
+            || COORDINATES.contains(&axis.name.as_str())
             || modes.iter().any(|mode| mode.numbers.iter().any(|n| n.name == axis.name));
         if !taken && !modes.is_empty() {
             let title = format!("no mode of this grid takes {}", axis.name);
@@ -72,8 +90,11 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
 
     let (train, log_every) =
         root.table("train").map(|table| read_train(table, &grid, &tune, faults)).unwrap_or_default();
-    let coordinates: Vec<&str> =
-        ["task", "model", "mode", "seed"].into_iter().chain(numbers.iter().map(|n| n.name)).collect();
+    let coordinates: Vec<(&str, Vec<Value>)> = COORDINATES
+        .into_iter()
+        .chain(numbers.iter().map(|n| n.name))
+        .map(|name| (name, values_of(name, &grid, &tune, &modes)))
+        .collect();
     let clauses = |key: &str| -> Vec<Clause> {
         root.list_of_tables(key)
             .into_iter()
@@ -124,7 +145,8 @@ fn stem(file: &str) -> String {
 
 fn read_grid(table: &Table, numbers: &[&Number], faults: &Collector) -> (Vec<Axis>, Vec<Vec<String>>) {
     let zip_entry = table.get("zip");
-    let grid = axis::read(table, numbers, faults, &["zip"]);
+    let [task, model, mode, seed] = COORDINATES;
+    let grid = axis::read(table, &[task, model, mode, seed, "zip"], numbers, faults);
     for required in ["task", "model", "mode"] {
         if !grid.iter().any(|axis| axis.name == required) && table.get(required).is_none() {
             let at = table.all().last().map_or(0..0, |(_, _, entry)| entry.span());
@@ -139,15 +161,26 @@ fn read_grid(table: &Table, numbers: &[&Number], faults: &Collector) -> (Vec<Axi
     (grid, zip)
 }
 
-fn read_modes(
-    grid: &[Axis],
-    tables: Vec<(String, Range<usize>, Table)>,
-    known: &Known,
-    faults: &Collector,
-) -> Vec<Mode> {
+/// Axes of which the best value is chosen on dev.
+fn read_tune(table: &Table, numbers: &[&Number], faults: &Collector) -> Vec<Axis> {
+    for name in COORDINATES {
+        let Some(entry) = table.get(name) else { continue };
+        let help = match name {
+            "seed" => {
+                "seeds are what tables average over, and a chosen seed is no result: move it to [grid]".to_owned()
+            }
+            _ => format!("{name}s are compared, settings are chosen: move it to [grid]"),
+        };
+        faults.add(Fault::new(entry.span(), format!("{name} cannot be in [tune]"), "nothing to choose").help(help));
+    }
+    axis::read(table, &[], numbers, faults)
+}
+
+fn read_modes(grid: &[Axis], root: &Table, known: &Known, faults: &Collector) -> Vec<Mode> {
+    let own_names = root.keys_of("mode");
     let names: Vec<&str> = known.modes.iter().map(|m| m.name).collect();
     let mut described: Vec<Mode> = Vec::new();
-    for (name, span, table) in tables {
+    for (name, span, table) in root.named_tables("mode") {
         let base = table.text("base").unwrap_or_else(|| name.clone());
         let Some(method) = known.modes.iter().find(|m| m.name == base) else {
             let help = suggestion(&base, names.iter().copied());
@@ -167,7 +200,7 @@ fn read_modes(
         described.push(Mode { name, base, numbers: method.numbers, own });
     }
     let mut modes = Vec::new();
-    check_names(grid, "mode", faults, |name| {
+    check_names(grid, "mode", faults, |name, span| {
         if let Some(mode) = described.iter().find(|m| m.name == name) {
             modes.push(mode.clone());
             return None;
@@ -176,20 +209,43 @@ fn read_modes(
             modes.push(Mode { name: name.to_owned(), base: name.to_owned(), numbers: method.numbers, own: Vec::new() });
             return None;
         }
-        let all = names.iter().copied().chain(described.iter().map(|m| m.name.as_str()));
-        Some((format!("unknown mode \"{name}\""), suggestion(name, all.collect::<Vec<_>>())))
+        if own_names.iter().any(|own| own == name) {
+            return None;
+        }
+        let help = suggestion(name, names.iter().copied().chain(own_names.iter().map(String::as_str)));
+        Some(Fault::new(span, format!("unknown mode \"{name}\""), "not known").help(help))
     });
     modes
 }
 
-fn check_names(grid: &[Axis], axis: &str, faults: &Collector, mut wrong: impl FnMut(&str) -> Option<(String, String)>) {
+fn check_names(
+    grid: &[Axis],
+    axis: &str,
+    faults: &Collector,
+    mut wrong: impl FnMut(&str, Range<usize>) -> Option<Fault>,
+) {
     for axis in grid.iter().filter(|a| a.name == axis) {
         for (value, span) in axis.values.iter().zip(&axis.spans) {
-            if let Some((title, help)) = wrong(&value.to_string()) {
-                faults.add(Fault::new(span.clone(), title, "not known").help(help));
-            }
+            wrong(&value.to_string(), span.clone()).into_iter().for_each(|fault| faults.add(fault));
         }
     }
+}
+
+/// The values that runs can have under a name; none if it is no axis.
+fn values_of(name: &str, grid: &[Axis], tune: &[Axis], modes: &[Mode]) -> Vec<Value> {
+    let outer = grid.iter().chain(tune).find(|axis| axis.name == name);
+    let own = |mode: &Mode| mode.own.iter().find(|axis| axis.name == name).map(|axis| axis.values.clone());
+    if outer.is_none() && modes.iter().all(|mode| own(mode).is_none()) {
+        return Vec::new();
+    }
+    // A mode that takes the number and is given no value has the standard one.
+    let standard = |mode: &Mode| mode.numbers.iter().find(|n| n.name == name).and_then(|n| n.standard.value());
+    let of_modes = modes.iter().flat_map(|mode| match (own(mode), outer) {
+        (Some(values), _) => values,
+        (None, Some(_)) => Vec::new(),
+        (None, None) => standard(mode).into_iter().collect(),
+    });
+    distinct(outer.iter().flat_map(|axis| axis.values.clone()).chain(of_modes))
 }
 
 fn read_train(table: Table, grid: &[Axis], tune: &[Axis], faults: &Collector) -> (Vec<(String, Value)>, u32) {
@@ -217,16 +273,15 @@ fn read_train(table: Table, grid: &[Axis], tune: &[Axis], faults: &Collector) ->
     (train, log_every)
 }
 
-fn read_clause(span: Range<usize>, table: &Table, coordinates: &[&str], faults: &Collector) -> Clause {
+fn read_clause(span: Range<usize>, table: &Table, coordinates: &[(&str, Vec<Value>)], faults: &Collector) -> Clause {
     let mut conditions = Vec::new();
     for (name, key_span, entry) in table.all() {
-        if !coordinates.contains(&name.as_str()) {
+        let Some((_, there)) = coordinates.iter().find(|(known, _)| *known == name) else {
             let title = format!("unknown key \"{name}\" in {}", table.name);
-            faults.add(
-                Fault::new(key_span, title, "no axis or setting").help(suggestion(&name, coordinates.iter().copied())),
-            );
+            let help = suggestion(&name, coordinates.iter().map(|(known, _)| *known));
+            faults.add(Fault::new(key_span, title, "no axis or setting").help(help));
             continue;
-        }
+        };
         let items = match entry.get_ref() {
             DeValue::Array(items) => items.iter().collect(),
             _ => vec![entry],
@@ -235,6 +290,14 @@ fn read_clause(span: Range<usize>, table: &Table, coordinates: &[&str], faults: 
         if values.len() < items.len() || values.is_empty() {
             let title = format!("{name} in {} must be a value or a list of values", table.name);
             faults.add(Fault::new(entry.span(), title, format!("this is {}", table::kind(entry.get_ref()))));
+        }
+        for item in items {
+            let Some(value) = table::value(item.get_ref()) else { continue };
+            if !there.is_empty() && !there.iter().any(|other| same(&value, other)) {
+                let title = format!("{name} is never {value} in this sweep");
+                let help = format!("{}{name} is one of {}", meant(&value, there), list(there));
+                faults.add(Fault::new(item.span(), title, "no value of this axis").help(help));
+            }
         }
         conditions.push((name, values));
     }
@@ -247,9 +310,43 @@ fn read_clause(span: Range<usize>, table: &Table, coordinates: &[&str], faults: 
     Clause { span, filter: Filter::of(conditions) }
 }
 
+/// The value of an axis that another one is nearest to, as advice.
+fn meant(value: &Value, there: &[Value]) -> String {
+    let distance = |other: &Value| Some((value.real()? - other.real()?).abs());
+    let near = there.iter().filter_map(|other| Some((distance(other)?, other))).min_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, near)) = near {
+        return format!("the nearest is {near}; ");
+    }
+    let words: Vec<String> = there.iter().map(Value::to_string).collect();
+    nearest(&value.to_string(), words.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("did you mean \"{near}\"? "))
+}
+
+/// `[run] devices`; `None` is "auto".
+fn read_devices(table: &Table) -> Option<Vec<String>> {
+    let devices = table.placed_texts("devices")?;
+    let help = "write devices = \"auto\", or a list of \"cpu\", \"cuda:0\", \"cuda:1\", …";
+    if let (true, Some(entry)) = (devices.is_empty(), table.get("devices")) {
+        table.faults().add(Fault::new(entry.span(), "devices is empty", "nothing to train on").help(help));
+    }
+    let alone = devices.len() == 1;
+    for (device, span) in &devices {
+        let index = device.strip_prefix("cuda:").and_then(|index| index.parse::<u32>().ok());
+        let is_gpu = index.is_some_and(|index| *device == format!("cuda:{index}"));
+        if device == "auto" && !alone {
+            table.faults().add(Fault::new(span.clone(), "\"auto\" stands alone", "among other devices").help(help));
+        } else if !["auto", "cpu"].contains(&device.as_str()) && !is_gpu {
+            let title = format!("\"{device}\" is no device");
+            table.faults().add(Fault::new(span.clone(), title, "not known").help(help));
+        }
+    }
+    let devices: Vec<String> = devices.into_iter().map(|(device, _)| device).collect();
+    (devices != ["auto"]).then_some(devices)
+}
+
 fn read_run(table: Table) -> RunTable {
     let run = RunTable {
-        devices: table.texts("devices").filter(|devices| devices.as_slice() != ["auto"]),
+        devices: read_devices(&table),
         slots_per_device: axis::slots(&table),
         data: table.texts("data").unwrap_or_default(),
         models: table.texts("models").unwrap_or_default(),
@@ -263,7 +360,8 @@ fn read_run(table: Table) -> RunTable {
 fn own_task(name: String, span: Range<usize>, table: Table, known: &Known, faults: &Collector) -> Option<OwnTask> {
     if known.tasks.contains(&name.as_str()) {
         let title = format!("[task.{name}] has the name of a built-in task");
-        faults.add(Fault::new(span.clone(), title, "already taken").help("choose another name"));
+        faults.add(Fault::new(span, title, "already taken").help("choose another name"));
+        return None;
     }
     let (train, dev) = (table.text("train"), table.text("dev"));
     let (text, label) = (table.texts("text"), table.text("label"));

@@ -76,6 +76,13 @@ impl<'a, 'f> Table<'a, 'f> {
         self.entries.get(key)
     }
 
+    /// Every key that nobody has asked for, with its place and entry; they are known from then on.
+    pub fn rest(&self) -> Vec<(String, Range<usize>, &'a Entry<'a>)> {
+        let asked = self.known.borrow().clone();
+        let all = self.all().into_iter();
+        all.filter(|(key, ..)| !asked.contains(key)).collect()
+    }
+
     /// Every key with its place and entry, all of them known.
     pub fn all(&self) -> Vec<(String, Range<usize>, &'a Entry<'a>)> {
         let mut all: Vec<_> = self.entries.iter().map(|(k, v)| (k.get_ref().to_string(), k.span(), v)).collect();
@@ -94,13 +101,18 @@ impl<'a, 'f> Table<'a, 'f> {
 
     /// A list of texts; a single text is a list of one.
     pub fn texts(&self, key: &str) -> Option<Vec<String>> {
+        Some(self.placed_texts(key)?.into_iter().map(|(text, _)| text).collect())
+    }
+
+    /// A list of texts, each with its place.
+    pub fn placed_texts(&self, key: &str) -> Option<Vec<(String, Range<usize>)>> {
         let entry = self.get(key)?;
         match entry.get_ref() {
-            DeValue::String(text) => Some(vec![text.to_string()]),
+            DeValue::String(text) => Some(vec![(text.to_string(), entry.span())]),
             DeValue::Array(items) => items
                 .iter()
                 .map(|item| match item.get_ref() {
-                    DeValue::String(text) => Some(text.to_string()),
+                    DeValue::String(text) => Some((text.to_string(), item.span())),
                     other => self.wrong(key, item.span(), kind(other), "a text"),
                 })
                 .collect(),
@@ -109,16 +121,28 @@ impl<'a, 'f> Table<'a, 'f> {
     }
 
     pub fn table(&self, key: &str) -> Option<Table<'a, 'f>> {
+        self.table_written(key, &format!("[{key}]"))
+    }
+
+    fn table_written(&self, key: &str, written: &str) -> Option<Table<'a, 'f>> {
         let entry = self.get(key)?;
         match entry.get_ref() {
             DeValue::Table(inner) => Some(Table::new(format!("[{key}]"), inner, self.faults)),
-            other => self.wrong(key, entry.span(), kind(other), &format!("a table, written [{key}]")),
+            other => self.wrong(key, entry.span(), kind(other), &format!("a table, written {written}")),
+        }
+    }
+
+    /// The keys of a table under a key, whatever they hold.
+    pub fn keys_of(&self, key: &str) -> Vec<String> {
+        match self.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Table(inner)) => inner.keys().map(|key| key.get_ref().to_string()).collect(),
+            _ => Vec::new(),
         }
     }
 
     /// The tables under a key: `[mode.child-d]`, `[mode.mixout]` under `mode`.
     pub fn named_tables(&self, key: &str) -> Vec<(String, Range<usize>, Table<'a, 'f>)> {
-        let Some(outer) = self.table(key) else { return Vec::new() };
+        let Some(outer) = self.table_written(key, &format!("[{key}.<name>]")) else { return Vec::new() };
         let tables = outer.all().into_iter().filter_map(|(name, span, entry)| match entry.get_ref() {
             DeValue::Table(inner) => {
                 Some((name.clone(), span, Table::new(format!("[{key}.{name}]"), inner, self.faults)))
@@ -174,6 +198,10 @@ pub fn checked(number: &Number, entry: &Entry, faults: &Collector) -> Option<Val
                 "outside that range".to_owned()
             }
             (Some(Value::Word(_)), Domain::Word(_)) => "not one of them".to_owned(),
+            // More digits than a whole number here can have.
+            (None, Domain::Whole { .. }) if matches!(entry.get_ref(), DeValue::Integer(_)) => {
+                "outside that range".to_owned()
+            }
             _ => format!("this is {}", kind(entry.get_ref())),
         };
         let mut fault = Fault::new(entry.span(), title, label);

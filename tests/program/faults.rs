@@ -21,7 +21,10 @@ fn every_fault_is_said_with_place_and_advice() {
         ("seed = [1, 2]", "seed = [1.5]", "seed must be a whole number"),
         ("seed = [1, 2]", "seed = { from = 1 }", "needs from and to"),
         ("seed = [1, 2]", "seeds = [1, 2]", "did you mean \"seed\"?"),
-        ("[task.pairs]", "[[exclude]]\nseed = 7\n[task.pairs]", "excludes nothing"),
+        ("[task.pairs]", "[[exclude]]\nseed = 7\n[task.pairs]", "seed is never 7"),
+        ("[task.pairs]", "[[exclude]]\nmode = [\"vanila\", \"child-d\"]\n[task.pairs]", "did you mean \"vanilla\"?"),
+        ("[task.pairs]", "[[exclude]]\nlr = 1\n[task.pairs]", "excludes nothing"),
+        ("[task.pairs]", "[[only]]\nseed = 1\n[[exclude]]\nseed = 2\n[task.pairs]", "excludes nothing"),
         (
             "[task.pairs]",
             "[[only]]\nseed = [1]\n[[exclude]]\nmode = [\"vanilla\", \"child-d\"]\n[task.pairs]",
@@ -30,6 +33,25 @@ fn every_fault_is_said_with_place_and_advice() {
         ("[task.pairs]", "[[exclude]]\nsed = 1\n[task.pairs]", "did you mean \"seed\"?"),
         ("metric = \"accuracy\"", "metric = \"acuracy\"", "did you mean \"accuracy\"?"),
         ("seed = [1, 2]", "seed = [1, 2]\nzip = [[\"seed\", \"p\"]]", "zipped axes must have one length"),
+        (
+            "p = [0.3]\nseed = [1, 2]",
+            "p = [0.3, 0.4]\nseed = [1, 2]\nzip = [[\"seed\", \"p\"]]\n[mode.child-d]\np = [0.1]",
+            "overrides a zipped axis",
+        ),
+        ("seed = [1, 2]", "seed = [1, 2]\nzip = [[\"mode\", \"seed\"]]", "mode cannot be zipped"),
+        ("seed = [1, 2]", "seed = [1, 2]\nzip = [[\"seed\"]]", "fewer than two axes"),
+        ("seed = [1, 2]", "seed = { from = 1, to = inf }", "the range of seed never ends"),
+        ("p = [0.3]", "p = { from = 0.1, to = 0.3 }", "needs a step"),
+        ("p = [0.3]", "p = { from = 0.1, to = 0.3, step = 1e-300 }", "at most 100000"),
+        (
+            "seed = [1, 2]",
+            "seed = { from = 1, to = 100000 }\ntrain_size = { from = 1, to = 100000 }",
+            "the grid has 20000000000 runs",
+        ),
+        ("[train]", "[tune]\nseed = [1, 2]\n[train]", "seed cannot be in [tune]"),
+        ("[train]", "[run]\ndevices = []\n[train]", "devices is empty"),
+        ("[train]", "[run]\ndevices = [\"cuda\"]\n[train]", "\"cuda\" is no device"),
+        ("name = \"tiny\"", "mode = 1\nname = \"tiny\"", "[mode.<name>]"),
         ("name = \"tiny\"", "name = \"runs\"", "cannot name a folder"),
         ("name = \"tiny\"", "name = ", "this is no TOML"),
         ("[grid]", "[gird]", "the file has no [grid]"),
@@ -53,6 +75,28 @@ fn all_faults_come_at_once() {
     for said in ["unknown mode", "p must be", "seed has 1 twice", "unknown key \"epoch\"", "4 faults"] {
         assert!(err.contains(said), "{said} in\n{err}");
     }
+}
+
+#[test]
+fn a_model_that_is_there_but_cannot_be_trained_is_not_called_unknown() {
+    let sandbox = Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]", ""));
+    std::fs::create_dir(sandbox.path("torn")).expect("a folder");
+    std::fs::write(sandbox.path("torn/config.json"), "{}").expect("a config");
+    let text = std::fs::read_to_string(sandbox.path("sweep.toml")).expect("the sweep file");
+    let named = text.lines().map(|line| if line.starts_with("model =") { "model = \"torn\"" } else { line });
+    std::fs::write(sandbox.path("sweep.toml"), named.collect::<Vec<_>>().join("\n")).expect("a sweep file");
+    let err = sandbox.expect(1, &["run", "sweep.toml"]).err;
+    assert!(err.contains("model \"torn\" cannot be used") && !err.contains("unknown"), "{err}");
+}
+
+/// The grid of a long sweep is planned while a person waits.
+#[test]
+fn many_seeds_are_planned_at_once() {
+    let sandbox = Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]\nseed = { from = 1, to = 100000 }", ""));
+    let begun = std::time::Instant::now();
+    let out = sandbox.expect(0, &["plan", "sweep.toml"]).out;
+    assert!(out.contains("100000 runs"), "{out}");
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }
 
 #[test]
