@@ -9,10 +9,9 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::workspace::Workspace;
-use super::{Exit, Places, Refusal, devices, duration, print};
-use crate::plan::{Run, RunId, point};
+use super::{Exit, Places, devices, duration, print};
+use crate::plan::{Run, RunId};
 use crate::record::{Failure, Record};
-use crate::spec::Filter;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -75,7 +74,7 @@ impl Judged<'_> {
     }
 }
 
-/// Judges the runs of a workspace, in order.
+/// Judges the runs that a call is about, in order.
 pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<'a>> {
     let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
     let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
@@ -98,7 +97,7 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
             estimate: speeds.estimate(run),
         }
     };
-    workspace.runs.iter().map(judge).collect()
+    workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
 }
 
 /// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, and how much is trained.
@@ -141,9 +140,10 @@ struct Line<'a> {
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let workspace = Workspace::open(&arguments.file, &arguments.places)?;
+    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref())?;
+    workspace.check_only()?;
     let records = workspace.store.read_all()?;
-    let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
+    let judged = judge(&workspace, &records);
     if arguments.json {
         let lines: Vec<Line> = judged
             .iter()
@@ -172,21 +172,6 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     print(&total(&judged))?;
     Ok(Exit::Done)
-}
-
-/// Keeps the runs that meet `--only`.
-pub fn select<'a>(judged: Vec<Judged<'a>>, only: Option<&str>) -> Result<Vec<Judged<'a>>> {
-    let Some(text) = only else { return Ok(judged) };
-    let mut names: BTreeSet<String> = ["task", "model", "mode", "seed"].map(str::to_owned).into();
-    names.extend(crate::spec::recipe::RECIPE.iter().map(|n| n.name.to_owned()));
-    names.extend(crate::method::METHODS.iter().flat_map(|m| m.numbers).map(|n| n.name.to_owned()));
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let filter = Filter::parse(text, &names).map_err(|e| Refusal(e.to_string()))?;
-    let kept: Vec<Judged> = judged.into_iter().filter(|j| filter.takes(&point(j.run))).collect();
-    if kept.is_empty() {
-        return Err(Refusal(format!("--only \"{text}\" takes no run of this sweep")).into());
-    }
-    Ok(kept)
 }
 
 fn groups(judged: &[Judged]) -> Table {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::plan::{Judged, judge, select};
+use super::plan::{Judged, judge};
 use super::workspace::Workspace;
 use super::{Exit, Places, Refusal, complain, devices, print, progress, study};
 use crate::plan::RunId;
@@ -40,7 +40,8 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let workspace = Workspace::open(&arguments.file, &arguments.places)?;
+    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref())?;
+    workspace.check_only()?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;
     let slots =
@@ -49,7 +50,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     // Before the records are read: another sweep may be about to add to them.
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
     let records = store.read_all()?;
-    let judged = select(judge(&workspace, &records), arguments.only.as_deref())?;
+    let judged = judge(&workspace, &records);
     let mut to_do: Vec<&Judged> = Vec::new();
     for j in judged.iter().filter(|j| j.is_to_do()) {
         // Two modes of one sweep may be one run under two names.

@@ -1,17 +1,20 @@
 //! A sweep file together with this machine: its names resolved to files, its runs with their ids.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Places, Refusal};
 use crate::method::METHODS;
 use crate::model;
-use crate::plan::{self, Run, RunId};
+use crate::plan::{self, Run, RunId, point};
 use crate::record::store::Store;
-use crate::spec::{Known, KnownMode, ModelFault, RunTable, Sweep};
+use crate::spec::recipe::RECIPE;
+use crate::spec::{Fault, Faults, Filter, Known, KnownMode, ModelFault, RunTable, Sweep};
 use crate::task::{self, Task, metric::Metric};
 
 pub struct Workspace {
@@ -20,24 +23,29 @@ pub struct Workspace {
     pub tasks: BTreeMap<String, Task>,
     pub models: BTreeMap<String, PathBuf>,
     pub runs: Vec<(RunId, Run)>,
+    /// `--only`, as written and as read.
+    only: Option<(String, Filter)>,
 }
 
 impl Workspace {
-    /// Reads a sweep file and finds all that it names.
+    /// Reads a sweep file and finds all that it names. `only` says which runs the call is about; the data of others
+    /// may be missing, and then they are left out.
     ///
     /// # Errors
-    /// Faults of the file with their places; else data and models that are missing or unusable, all of them.
-    pub fn open(file: &Path, places: &Places) -> Result<Workspace> {
-        let text = std::fs::read_to_string(file).map_err(|e| {
-            Refusal(format!("cannot read the sweep file {}: {e}; sweep files lie in sweeps/", file.display()))
-        })?;
+    /// Every fault of the file, and data and models that are missing or unusable, all together and with their places.
+    pub fn open(file: &Path, places: &Places, only: Option<&str>) -> Result<Workspace> {
+        let text = read_text(file)?;
+        let only = match only {
+            Some(text) => Some((text.to_owned(), read_filter(text)?)),
+            None => None,
+        };
         let home = file.parent().unwrap_or(Path::new("."));
         let models = RefCell::new(BTreeMap::new());
         let find_model = |name: &str, run: &RunTable| {
             let roots = roots(places.models.as_deref(), &run.models, home, "models");
             let folder = model::find(name, &roots).map_err(|e| ModelFault::Unknown(format!("{e:#}")))?;
-            model::check(&folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
-            models.borrow_mut().insert(name.to_owned(), folder);
+            let config = model::check(&folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
+            models.borrow_mut().insert(name.to_owned(), (folder, config));
             Ok(())
         };
         let known = Known {
@@ -46,34 +54,142 @@ impl Workspace {
             metrics: Metric::ALL.iter().map(|m| m.name()).collect(),
             model: &find_model,
         };
-        let sweep = Sweep::parse(&file.display().to_string(), &text, &known)?;
+        let name = file.display().to_string();
+        let (sweep, mut faults) = Sweep::read(&name, &text, &known);
+        let Some(sweep) = sweep else { return Err(Faults::new(&name, &text, faults).into()) };
         let models = models.into_inner();
-        let data = roots(places.data.as_deref(), &sweep.run.data, home, "data");
-        let tasks = resolve_tasks(&sweep, &data, home)?;
 
-        let mut hashes: BTreeMap<String, String> = BTreeMap::new();
+        // The grid is multiplied out before anything is hashed: its faults need no data.
+        let mut drafts = Vec::new();
+        if faults.is_empty() {
+            match plan::expand(&sweep, &|_| String::new(), &|_| String::new()) {
+                Ok(runs) => drafts = runs,
+                Err(found) => faults.extend(found.faults),
+            }
+        }
+        let meant = |run: &Run| only.as_ref().is_none_or(|(_, filter)| filter.takes(&point(run)));
+        let needed: BTreeSet<&str> = drafts.iter().filter(|run| meant(run)).map(|run| run.task.name.as_str()).collect();
+        let data = roots(places.data.as_deref(), &sweep.run.data, home, "data");
+        let mut tasks = BTreeMap::new();
+        for (name, span) in values(&sweep, "task") {
+            match resolve(&sweep, &name, &data, home) {
+                Ok(task) => drop(tasks.insert(name, task)),
+                Err(task::Error::Unknown { .. }) => {}
+                // Before the grid is known to be sound, every task may be meant.
+                Err(error) if drafts.is_empty() || needed.contains(name.as_str()) => {
+                    let fault = Fault::new(span, format!("task \"{name}\" cannot be read"), "its data");
+                    faults.push(fault.help(format!("{:#}", anyhow::Error::from(error))));
+                }
+                Err(_) => {}
+            }
+        }
+        for (name, span) in values(&sweep, "model") {
+            let Some((_, config)) = models.get(&name) else { continue };
+            let longest = drafts.iter().filter(|run| run.model.name == name).map(|run| run.recipe.max_length).max();
+            if let Some(longest) = longest.filter(|&n| i64::from(n) > config.max_position_embeddings) {
+                let most = config.max_position_embeddings;
+                let title = format!("max_length {longest} is more than the {most} positions of {name}");
+                faults.push(Fault::new(span, title, "this model").help(format!("set max_length to {most} or less")));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(sweep.faults(faults).into());
+        }
+
+        let mut hashes = BTreeMap::new();
         for (name, task) in &tasks {
             hashes.insert(name.clone(), task.fingerprint()?);
         }
-        let mut model_hashes: BTreeMap<String, String> = BTreeMap::new();
-        for (name, folder) in &models {
+        let mut model_hashes = BTreeMap::new();
+        for (name, (folder, _)) in &models {
             model_hashes.insert(name.clone(), model::fingerprint(folder)?);
         }
-        let look_up = |map: &BTreeMap<String, String>, name: &str| map.get(name).cloned().unwrap_or_default();
-        let runs = plan::expand(&sweep, &|t| look_up(&hashes, t), &|m| look_up(&model_hashes, m))?;
-        let runs = runs.into_iter().map(|run| (run.id(), run)).collect();
+        let complete = |mut run: Run| {
+            run.task.hash = hashes.get(&run.task.name)?.clone();
+            run.model.hash = model_hashes.get(&run.model.name)?.clone();
+            Some((run.id(), run))
+        };
+        let runs = drafts.into_iter().filter_map(complete).collect();
+        let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
-        Ok(Workspace { sweep, store: Store::new(results), tasks, models, runs })
+        Ok(Workspace { sweep, store: Store::new(results), tasks, models, runs, only })
     }
 
-    /// Reads every data file once, so that a malformed row stops the sweep before it starts.
+    /// Whether `--only` means this run.
+    pub fn takes(&self, run: &Run) -> bool {
+        self.only.as_ref().is_none_or(|(_, filter)| filter.takes(&point(run)))
+    }
+
+    /// # Errors
+    /// `--only` means no run of the sweep.
+    pub fn check_only(&self) -> Result<()> {
+        match &self.only {
+            Some((text, filter)) if !self.runs.iter().any(|(_, run)| self.takes(run)) => {
+                let points: Vec<_> = self.runs.iter().map(|(_, run)| point(run)).collect();
+                let why = filter.why_none(&points);
+                Err(Refusal(format!("--only \"{text}\" takes no run of this sweep: {why}")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads every data file of the runs that are meant once, so that a malformed row stops the sweep before it starts.
     ///
     /// # Errors
     /// The first fault of every task, all together.
     pub fn check_data(&self) -> Result<()> {
-        let faults: Vec<String> =
-            self.tasks.values().filter_map(|t| t.check().err().map(|e| format!("{e:#}"))).collect();
+        let meant = self.runs.iter().filter(|(_, run)| self.takes(run));
+        let names: BTreeSet<&str> = meant.map(|(_, run)| run.task.name.as_str()).collect();
+        let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str()));
+        let faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
+    }
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    let name = file.display();
+    std::fs::read_to_string(file).map_err(|error| {
+        let say = match error.kind() {
+            ErrorKind::NotFound => {
+                format!("cannot read the sweep file {name}: it is not there; sweep files lie in sweeps/")
+            }
+            ErrorKind::IsADirectory => format!("{name} is a folder; name a sweep file in it"),
+            ErrorKind::InvalidData => format!("the sweep file {name} is no UTF-8 text; save it as UTF-8"),
+            _ => format!("cannot read the sweep file {name}: {error}"),
+        };
+        Refusal(say).into()
+    })
+}
+
+/// `--only`, over everything that a run has.
+fn read_filter(text: &str) -> Result<Filter> {
+    let mut names: BTreeSet<&str> = ["task", "model", "mode", "seed"].into();
+    names.extend(RECIPE.iter().map(|n| n.name));
+    names.extend(METHODS.iter().flat_map(|m| m.numbers).map(|n| n.name));
+    let names: Vec<&str> = names.into_iter().collect();
+    Filter::parse(text, &names).map_err(|error| Refusal(error.to_string()).into())
+}
+
+/// An axis's values with their places in the file.
+fn values(sweep: &Sweep, axis: &str) -> Vec<(String, Range<usize>)> {
+    let axis = sweep.axis(axis);
+    axis.map(|a| a.values.iter().map(ToString::to_string).zip(a.spans.iter().cloned()).collect()).unwrap_or_default()
+}
+
+fn resolve(sweep: &Sweep, name: &str, data: &[PathBuf], home: &Path) -> Result<Task, task::Error> {
+    match sweep.tasks.iter().find(|own| own.name == name) {
+        Some(own) => task::Custom {
+            name: own.name.clone(),
+            train: home.join(&own.train),
+            dev: home.join(&own.dev),
+            text: own.text.clone(),
+            label: own.label.clone(),
+            labels: own.labels.clone(),
+            metric: own.metric.clone(),
+            format: own.format.clone(),
+        }
+        .resolve(),
+        None => task::resolve(name, data),
     }
 }
 
@@ -86,31 +202,4 @@ pub fn results_root(places: &Places, run: Option<(&RunTable, &Path)>) -> PathBuf
 fn roots(given: Option<&Path>, written: &[String], home: &Path, standard: &str) -> Vec<PathBuf> {
     let given = given.map(Path::to_owned).into_iter();
     given.chain(written.iter().map(|folder| home.join(folder))).chain([PathBuf::from(standard)]).collect()
-}
-
-fn resolve_tasks(sweep: &Sweep, data: &[PathBuf], home: &Path) -> Result<BTreeMap<String, Task>> {
-    let mut tasks = BTreeMap::new();
-    let mut faults = Vec::new();
-    let names = sweep.axis("task").context("a checked sweep has tasks")?.values.iter().map(ToString::to_string);
-    for name in names {
-        let found = match sweep.tasks.iter().find(|own| own.name == name) {
-            Some(own) => task::Custom {
-                name: own.name.clone(),
-                train: home.join(&own.train),
-                dev: home.join(&own.dev),
-                text: own.text.clone(),
-                label: own.label.clone(),
-                labels: own.labels.clone(),
-                metric: own.metric.clone(),
-                format: own.format.clone(),
-            }
-            .resolve(),
-            None => task::resolve(&name, data),
-        };
-        match found {
-            Ok(task) => drop(tasks.insert(name, task)),
-            Err(error) => faults.push(format!("{error:#}")),
-        }
-    }
-    if faults.is_empty() { Ok(tasks) } else { Err(Refusal(faults.join("\n")).into()) }
 }

@@ -10,7 +10,7 @@ use super::filter::{Filter, distinct, list, same};
 use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
-use super::{COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RunTable, Sweep};
+use super::{COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Sweep, names_a_folder};
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
 pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
@@ -104,11 +104,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
     let (only, exclude) = (clauses("only"), clauses("exclude"));
 
     let name = root.text("name").unwrap_or_else(|| stem(file));
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        || name.is_empty()
-        || name.starts_with('.')
-        || RESERVED.contains(&name.as_str())
-    {
+    if !names_a_folder(&name) {
         let span = root.get("name").map_or(0..0, |entry| entry.span());
         let help = format!("letters, digits, - _ . and not one of {}", RESERVED.join(", "));
         faults.add(
@@ -135,9 +131,6 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         run,
     }
 }
-
-/// Folders of `results/` that are no sweep.
-const RESERVED: &[&str] = &["runs", "cache", "masks"];
 
 fn stem(file: &str) -> String {
     std::path::Path::new(file).file_stem().map_or_else(|| "sweep".to_owned(), |s| s.to_string_lossy().into_owned())

@@ -40,12 +40,13 @@ fn main() -> ExitCode {
     serve::serve(&arguments.device, arguments.threads)
 }
 
-/// Training frees and allocates the same large tensors in every step. By default each goes back to the system and
-/// comes again page by page, zeroed.
+/// Training frees and allocates the same tensors in every step. By default the top of the heap goes back to the system
+/// at each turn and comes again page by page, zeroed. The largest tensors stay mappings of their own: in the heap
+/// batches of unlike lengths would tear it into holes that nothing fits.
 fn keep_memory() {
     // SAFETY: sets two numbers of the allocator, before the first thread starts.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 512 << 20);
     }
 }

@@ -24,7 +24,7 @@ fn train(mode: &str, table: &str, regression: bool) -> Trained {
             .replace(classes, "label = \"value\"\nmetric = \"pearson\"");
     }
     let sandbox = Sandbox::with(&text);
-    sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "1"]);
+    sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "2"]);
     let record = sandbox.records().pop().expect("a record");
     let id = record["id"].as_str().expect("an id");
     let csv = std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps.csv");
