@@ -4,6 +4,7 @@
 
 mod arena;
 mod cuda;
+mod log;
 mod network;
 mod orders;
 mod serve;

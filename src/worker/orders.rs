@@ -28,7 +28,7 @@ impl Orders {
                             break;
                         }
                     }
-                    Err(error) => crate::serve::log(&format!("an order that cannot be read ({error}): {line}")),
+                    Err(error) => crate::log::line(&format!("an order that cannot be read ({error}): {line}")),
                 }
             }
             std::process::exit(0);

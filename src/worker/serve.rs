@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cuda;
+use crate::log;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
@@ -21,7 +22,7 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
     let device = match cuda::device(device_name) {
         Ok(device) => device,
         Err(message) => {
-            log(&message);
+            log::line(&message);
             return ExitCode::FAILURE;
         }
     };
@@ -146,10 +147,6 @@ fn say(message: &Message) {
     // A coordinator that is gone ends this process through its standard input.
     let _ = writeln!(out, "{line}");
     let _ = out.flush();
-}
-
-pub fn log(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Starts a new measurement of the peak: a worker lives for many runs.

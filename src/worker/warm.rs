@@ -47,7 +47,7 @@ impl Warm {
             // Dropped before the next is loaded: two models may not fit side by side.
             self.subject = None;
             let subject = Subject::load(&job.model, classes, self.device)?;
-            crate::serve::log(&format!("{}: {}", job.model.display(), subject.account()));
+            crate::log::line(&format!("{}: {}", job.model.display(), subject.account()));
             self.subject = Some((key, subject));
         }
         let key = DataKey {

@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model"]),
     ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
-    ("worker/warm", &["protocol", "task", "train"]),
+    ("worker/orders", &["log", "protocol"]),
+    ("worker/warm", &["log", "protocol", "task", "train"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

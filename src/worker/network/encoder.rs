@@ -293,7 +293,7 @@ mod tests {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = project.join("models/all-MiniLM-L6-v2");
         if Config::read(&folder).is_err() {
-            println!("skipped: models/all-MiniLM-L6-v2 is not there; `make setup` fetches it");
+            crate::log::line("skipped: models/all-MiniLM-L6-v2 is not there; `make setup` fetches it");
             return;
         }
         let text = std::fs::read_to_string(project.join("tests/reference/encoder.json")).expect("encoder.json");
