@@ -1,6 +1,6 @@
 # Everything a fresh machine needs: cargo, a C++ compiler, Python 3 with pip, make.
 
-.PHONY: demo test setup build install lint clean
+.PHONY: help demo test setup build install lint bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -9,6 +9,7 @@ help:
 	@echo "make install  put sweep on the PATH"
 	@echo "make setup    only fetch libtorch, the model and the data"
 	@echo "make lint     rustfmt and clippy, as CI runs them"
+	@echo "make bench    how fast the coordinator answers"
 
 # Trains anew under demo/: results/ holds the records that the README's pictures were made from.
 demo: build
@@ -36,6 +37,10 @@ install: setup
 lint: setup
 	cargo fmt --all -- --check
 	cargo clippy --release --all-targets -- -D warnings
+
+# How fast the coordinator answers, each figure beside its bar.
+bench: build
+	@python3 benches/coordinator.py
 
 clean:
 	rm -rf target .libtorch models data demo results/cache results/masks

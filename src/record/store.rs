@@ -223,7 +223,6 @@ fn read_json<T: DeserializeOwned>(path: &Path, mend: &str) -> Result<Option<T>> 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
-    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::plan::{Choice, Input, Recipe};
@@ -297,22 +296,19 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_records_are_read_quickly_and_in_order() {
+    fn ten_thousand_records_are_read_in_order() {
         let (_folder, store) = store();
         for seed in 0..10_000 {
             let record = record(seed);
             fs::create_dir_all(store.run_folder(&record.id)).unwrap();
-            // Not through `write`: 10,000 syncs would be what is measured.
+            // Not through `write`: 10,000 syncs take their time.
             let text = serde_json::to_vec_pretty(&record).unwrap();
             fs::write(store.run_folder(&record.id).join("record.json"), text).unwrap();
         }
         fs::write(store.root().join("runs/.DS_Store"), b"").unwrap();
-        let start = Instant::now();
         let records = store.read_all().unwrap();
-        let took = start.elapsed();
         assert_eq!(records.len(), 10_000);
         assert!(records.is_sorted_by(|a, b| a.id < b.id));
-        assert!(took < Duration::from_secs(5), "{took:?}");
     }
 
     #[test]
