@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Places, Refusal};
-use crate::method::METHODS;
+use crate::method::{self, METHODS};
 use crate::model;
 use crate::plan::{self, Run, RunId, point};
 use crate::record::store::Store;
@@ -51,6 +51,7 @@ impl Workspace {
         let known = Known {
             tasks: task::names(),
             modes: METHODS.iter().map(|m| KnownMode { name: m.name, numbers: m.numbers }).collect(),
+            refusal: &method::refusal,
             metrics: Metric::ALL.iter().map(|m| m.name()).collect(),
             model: &find_model,
         };
@@ -92,6 +93,7 @@ impl Workspace {
                 faults.push(Fault::new(span, title, "this model").help(format!("set max_length to {most} or less")));
             }
         }
+        faults.extend(unsuited(&sweep, &drafts, |model| models.get(model).map(|(_, config)| config.num_hidden_layers)));
         if !faults.is_empty() {
             return Err(sweep.faults(faults).into());
         }
@@ -144,6 +146,27 @@ impl Workspace {
         let faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
     }
+}
+
+/// A fault for every mode whose numbers do not suit a model, or each other. `layers` says how many a model has.
+fn unsuited(sweep: &Sweep, runs: &[Run], layers: impl Fn(&str) -> Option<usize>) -> Vec<Fault> {
+    let mut seen: BTreeSet<(&str, &str, String)> = BTreeSet::new();
+    let mut faults = Vec::new();
+    for run in runs {
+        let Some(layers) = layers(&run.model.name) else { continue };
+        let numbers: String = run.method.numbers.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+        if !seen.insert((&run.model.name, &run.mode, numbers)) {
+            continue;
+        }
+        if let Err(why) = method::check(&run.method, layers) {
+            let place = values(sweep, "mode").into_iter().find(|(name, _)| *name == run.mode);
+            let title = format!("mode \"{}\" cannot be trained on {}", run.mode, run.model.name);
+            let at = place.map_or(0..0, |(_, span)| span);
+            let help = format!("{why}: change the number in [mode.\"{}\"] or [grid]", run.mode);
+            faults.push(Fault::new(at, title, "with these numbers").help(help));
+        }
+    }
+    faults
 }
 
 fn read_text(file: &Path) -> Result<String> {

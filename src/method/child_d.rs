@@ -18,10 +18,9 @@
 //! gradient before Adam's moments.
 
 use anyhow::Result;
-use serde::Deserialize;
 
-use super::{Block, FIDELITY, Fidelity, Fisher, Info, Method, Moment, P, Pick, Study, Vector};
-use crate::spec::number::{Domain, Number, Standard};
+use super::child::{self, Child, Numbers};
+use super::{Block, Claim, FIDELITY, FISHER_SEED, Fidelity, Hook, Info, Method, P, Pick, Study, Vector};
 
 pub const INFO: Info = Info {
     name: "child-d",
@@ -36,64 +35,60 @@ pub const INFO: Info = Info {
         "fidelity = \"code\": F is the mean of squared batch gradients, each tensor clipped to the norm limit, dropout on; \
          all entries that reach the percentile are kept; the rest of the encoder still decays; no warm-up",
     ],
-    numbers: &[
-        P,
-        FIDELITY,
-        Number {
-            name: "fisher_seed",
-            what: "seed of the head in the Fisher pass; set, seeds with the same training examples share one child network",
-            domain: Domain::Whole { from: 0, to: i64::MAX },
-            standard: Standard::Absent("the run's seed"),
-        },
-    ],
+    numbers: &[P, FIDELITY, FISHER_SEED],
+    hooks: &[Hook::Gradient],
+    claims: &[Claim::Trained],
+    against: &[],
 };
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Numbers {
-    p: f64,
-    fidelity: Fidelity,
-    fisher_seed: Option<u64>,
-}
 
 pub struct ChildD<V> {
     numbers: Numbers,
-    /// M over the arena, `[P]`: ones outside the encoder.
-    mask: Option<V>,
+    child: Child<V>,
 }
 
-impl<V> ChildD<V> {
+impl<V: Vector> ChildD<V> {
     pub fn new(numbers: Numbers) -> ChildD<V> {
-        ChildD { numbers, mask: None }
+        ChildD { numbers, child: Child::unknown() }
     }
 }
 
 impl<V: Vector> Method<V> for ChildD<V> {
     fn warmup(&self, asked: f64) -> f64 {
-        match self.numbers.fidelity {
-            Fidelity::Paper => asked,
-            Fidelity::Code => 0.0,
-        }
+        child::warmup(self.numbers.fidelity, asked)
     }
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
         let Numbers { p, fidelity, fisher_seed } = self.numbers;
-        let (fisher, pick) = match fidelity {
-            Fidelity::Paper => (Fisher::PerExample, Pick::Share(p)),
-            Fidelity::Code => (Fisher::PerBatch, Pick::Percentile(p)),
+        let pick = match fidelity {
+            Fidelity::Paper => Pick::Share(p),
+            Fidelity::Code => Pick::Percentile(p),
         };
-        let mask = study.child(fisher, fisher_seed, pick)?;
-        if fidelity == Fidelity::Paper {
-            study.decay_within(&mask);
-        }
-        self.mask = Some(mask);
-        Ok(())
+        let mask = study.child(self.numbers.fisher(), fisher_seed, pick)?;
+        self.child.fix(mask, fidelity, study)
     }
 
-    fn gradient(&self, block: Block, gradient: V, _: Moment) -> V {
-        match &self.mask {
-            Some(mask) => gradient.times(&block.of(mask)),
-            None => gradient,
+    fn gradient(&mut self, block: &Block<V>, gradient: V) -> V {
+        self.child.masked(block, gradient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::method::Method;
+    use crate::method::testing::{Bench, assert_close};
+
+    /// The numbers are those of the equations worked by hand: g = (0.3, −0.4), M = (1, 0).
+    #[test]
+    fn only_the_child_sees_its_gradient_and_it_is_not_scaled() {
+        for fidelity in ["paper", "code"] {
+            let mut bench = Bench::of("child-d", &[("p", 0.5.into()), ("fidelity", fidelity.into())], &[1.0, -2.0]);
+            bench.mask = vec![1.0, 0.0];
+            bench.prepare();
+            assert_close(&bench.gradient(&[0.3, -0.4]), &[0.3, 0.0]);
+            // Held where the paper holds it; in the authors' program it still decays.
+            let held = if fidelity == "paper" { Some(vec![1.0, 0.0]) } else { None };
+            assert_eq!(bench.held, held, "{fidelity}");
+            assert_eq!(bench.method.warmup(0.1), if fidelity == "paper" { 0.1 } else { 0.0 });
         }
     }
 }

@@ -13,6 +13,9 @@ pub const INFO: Info = Info {
         "ε is added to the uncorrected root of the second moment and decay acts after the update, as in transformers 4",
     ],
     numbers: &[],
+    hooks: &[],
+    claims: &[],
+    against: &[],
 };
 
 #[derive(Deserialize)]

@@ -59,13 +59,26 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
     for (name, value) in point {
         set(&mut recipe, name, value);
     }
-    let numbers = mode.numbers.iter().filter_map(|n| Some((n.name.to_owned(), point.get(n.name)?.json()))).collect();
     let seed = match point.get("seed") {
         Some(Value::Whole(seed)) => *seed as u64,
         _ => 1,
     };
-    let method = Choice { name: mode.base.clone(), numbers };
+    let method = Choice { name: mode.base(), numbers: numbers(mode, point) };
     Run { task, model, mode: mode.name.clone(), method, recipe, seed }
+}
+
+/// Every number of a mode's methods; one that several have stands there for each, `child-f.p`.
+fn numbers(mode: &Mode, point: &Point) -> BTreeMap<String, serde_json::Value> {
+    let mut numbers = BTreeMap::new();
+    for part in &mode.parts {
+        for number in part.numbers {
+            let own = format!("{}.{}", part.name, number.name);
+            let Some(value) = point.get(&own).or_else(|| point.get(number.name)) else { continue };
+            let shared = mode.parts.iter().filter(|p| p.numbers.iter().any(|n| n.name == number.name)).count() > 1;
+            numbers.insert(if shared { own } else { number.name.to_owned() }, value.json());
+        }
+    }
+    numbers
 }
 
 /// Axes that advance together: one axis, or those of a zip, all of one length.
@@ -79,7 +92,7 @@ fn groups<'a>(sweep: &'a Sweep, mode: &'a Mode) -> Vec<Group<'a>> {
         .iter()
         .chain(&sweep.tune)
         .filter(|axis| axis.name != "mode" && !mode.own.iter().any(|own| own.name == axis.name))
-        .filter(|axis| is_setting(&axis.name) || mode.numbers.iter().any(|n| n.name == axis.name));
+        .filter(|axis| is_setting(&axis.name) || mode.has(&axis.name));
     let mut groups: Vec<Group> = Vec::new();
     for axis in outer.chain(&mode.own) {
         let zip = sweep.zip.iter().find(|zip| zip.contains(&axis.name));
@@ -102,7 +115,7 @@ fn size(groups: &[Group]) -> u128 {
 
 /// What a mode's runs have where no axis says otherwise.
 fn base(sweep: &Sweep, mode: &Mode) -> Point {
-    let standards = RECIPE.iter().chain(mode.numbers);
+    let standards = RECIPE.iter().chain(mode.numbers());
     let mut base: Point = standards.filter_map(|n| Some((n.name.to_owned(), n.standard.value()?))).collect();
     base.extend(sweep.train.iter().cloned());
     base.insert("mode".to_owned(), Value::Word(mode.name.clone()));

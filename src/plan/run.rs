@@ -22,10 +22,23 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// A name of `method::METHODS`: `child-d`.
+    /// A name of `method::METHODS`, or several joined by `+` in their order: `child-d`, `child-d+r3f`.
     pub name: String,
-    /// Every number of the method: `p = 0.3`, `fidelity = "paper"`.
+    /// Every number of the method: `p = 0.3`, `fidelity = "paper"`. One that several of a combination have stands there
+    /// for each: `child-f.p = 0.3`, `child-d.p = 0.2`.
     pub numbers: BTreeMap<String, serde_json::Value>,
+}
+
+impl Choice {
+    /// The methods that it names.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.name.split('+')
+    }
+
+    /// The value of a number of one of them.
+    pub fn number(&self, part: &str, name: &str) -> Option<&serde_json::Value> {
+        self.numbers.get(&format!("{part}.{name}")).or_else(|| self.numbers.get(name))
+    }
 }
 
 /// What is the same for every method: optimizer, schedule, batches.

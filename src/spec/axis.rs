@@ -47,11 +47,11 @@ pub fn read(table: &Table, keys: &[&str], numbers: &[&Number], faults: &Collecto
     axes
 }
 
-/// The axes of a mode's own table.
-pub fn read_own(table: &Table, numbers: &[&Number], faults: &Collector) -> Vec<Axis> {
+/// The axes of a mode's own table; `prefix` stands before their names.
+pub fn read_own(table: &Table, prefix: &str, numbers: &[&Number], faults: &Collector) -> Vec<Axis> {
     let read = |number: &&Number| {
         let entry = table.get(number.name)?;
-        read_axis(number.name.to_owned(), entry.span(), entry, Some(number), faults)
+        read_axis(format!("{prefix}{}", number.name), entry.span(), entry, Some(number), faults)
     };
     numbers.iter().filter_map(read).collect()
 }

@@ -20,6 +20,7 @@ use number::{Number, Value};
 use table::{Collector, Table};
 
 /// A method as the checker needs to know it.
+#[derive(Debug, Clone, Copy)]
 pub struct KnownMode {
     pub name: &'static str,
     pub numbers: &'static [Number],
@@ -28,7 +29,10 @@ pub struct KnownMode {
 /// The names that a sweep file may use.
 pub struct Known<'a> {
     pub tasks: Vec<&'static str>,
+    /// In the order in which those of a combination are named.
     pub modes: Vec<KnownMode>,
+    /// Why these methods cannot be combined, if they cannot.
+    pub refusal: &'a dyn Fn(&[&str]) -> Option<String>,
     /// Metric names for the user's own tasks.
     pub metrics: Vec<&'static str>,
     /// Whether a model can be found and used; if not, why.
@@ -71,14 +75,36 @@ pub struct Sweep {
     pub run: RunTable,
 }
 
-/// A mode of the grid: a method, and the values of its own table.
+/// A mode of the grid: a method or several, and the values of its own table.
 #[derive(Debug, Clone)]
 pub struct Mode {
     pub name: String,
-    /// The method behind it; differs from the name for an alias.
-    pub base: String,
-    pub numbers: &'static [Number],
+    /// The methods behind it, in the order of the known ones.
+    pub parts: Vec<KnownMode>,
+    /// Axes of its own; one that is for one of several methods alone is called `child-f.p`.
     pub own: Vec<Axis>,
+}
+
+impl Mode {
+    /// The methods' names joined by `+`; differs from the mode's name for an alias.
+    pub fn base(&self) -> String {
+        self.parts.iter().map(|part| part.name).collect::<Vec<_>>().join("+")
+    }
+
+    /// Every number that some method of it has, once.
+    pub fn numbers(&self) -> Vec<&'static Number> {
+        let mut numbers: Vec<&Number> = Vec::new();
+        for number in self.parts.iter().flat_map(|part| part.numbers) {
+            if !numbers.iter().any(|n| n.name == number.name) {
+                numbers.push(number);
+            }
+        }
+        numbers
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| part.numbers.iter().any(|n| n.name == name))
+    }
 }
 
 /// An `[[only]]` or `[[exclude]]` table.

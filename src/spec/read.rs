@@ -10,7 +10,9 @@ use super::filter::{Filter, distinct, list, same};
 use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
-use super::{COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Sweep, names_a_folder};
+use super::{
+    COORDINATES, Clause, Known, KnownMode, Mode, ModelFault, OwnTask, RESERVED, RunTable, Sweep, names_a_folder,
+};
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
 pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
@@ -76,7 +78,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
     for axis in grid.iter().chain(&tune) {
         let taken = RECIPE.iter().any(|n| n.name == axis.name)
             || COORDINATES.contains(&axis.name.as_str())
-            || modes.iter().any(|mode| mode.numbers.iter().any(|n| n.name == axis.name));
+            || modes.iter().any(|mode| mode.has(&axis.name));
         if !taken && !modes.is_empty() {
             let title = format!("no mode of this grid takes {}", axis.name);
             let names: Vec<&str> =
@@ -171,17 +173,27 @@ fn read_tune(table: &Table, numbers: &[&Number], faults: &Collector) -> Vec<Axis
 
 fn read_modes(grid: &[Axis], root: &Table, known: &Known, faults: &Collector) -> Vec<Mode> {
     let own_names = root.keys_of("mode");
-    let names: Vec<&str> = known.modes.iter().map(|m| m.name).collect();
     let mut described: Vec<Mode> = Vec::new();
     for (name, span, table) in root.named_tables("mode") {
         let base = table.text("base").unwrap_or_else(|| name.clone());
-        let Some(method) = known.modes.iter().find(|m| m.name == base) else {
-            let help = suggestion(&base, names.iter().copied());
-            faults.add(Fault::new(span, format!("unknown mode \"{base}\""), "no method has this name").help(help));
-            continue;
+        let at = table.get("base").map_or(span.clone(), |entry| entry.span());
+        let parts = match methods_of(&base, &at, known, own_names.iter().filter(|own| **own != name)) {
+            Ok(parts) => parts,
+            Err(fault) => {
+                faults.add(fault);
+                continue;
+            }
         };
-        let numbers: Vec<&Number> = method.numbers.iter().collect();
-        let own = axis::read_own(&table, &numbers, faults);
+        let mut mode = Mode { name: name.clone(), parts, own: Vec::new() };
+        mode.own = axis::read_own(&table, "", &mode.numbers(), faults);
+        if mode.parts.len() > 1 {
+            for part in &mode.parts {
+                let Some(table) = table.table(part.name) else { continue };
+                let numbers: Vec<&Number> = part.numbers.iter().collect();
+                mode.own.extend(axis::read_own(&table, &format!("{}.", part.name), &numbers, faults));
+                table.finish();
+            }
+        }
         table.finish();
         let used = grid.iter().any(|a| a.name == "mode" && a.values.contains(&Value::Word(name.clone())));
         if !used {
@@ -190,25 +202,53 @@ fn read_modes(grid: &[Axis], root: &Table, known: &Known, faults: &Collector) ->
                 Fault::new(span, format!("[mode.{name}] belongs to no mode of the grid"), "never used").help(help),
             );
         }
-        described.push(Mode { name, base, numbers: method.numbers, own });
+        described.push(mode);
     }
-    let mut modes = Vec::new();
+    let mut modes: Vec<Mode> = Vec::new();
     check_names(grid, "mode", faults, |name, span| {
         if let Some(mode) = described.iter().find(|m| m.name == name) {
             modes.push(mode.clone());
             return None;
         }
-        if let Some(method) = known.modes.iter().find(|m| m.name == name) {
-            modes.push(Mode { name: name.to_owned(), base: name.to_owned(), numbers: method.numbers, own: Vec::new() });
-            return None;
-        }
         if own_names.iter().any(|own| own == name) {
             return None;
         }
-        let help = suggestion(name, names.iter().copied().chain(own_names.iter().map(String::as_str)));
-        Some(Fault::new(span, format!("unknown mode \"{name}\""), "not known").help(help))
+        let mode = match methods_of(name, &span, known, own_names.iter()) {
+            Ok(parts) => Mode { name: name.to_owned(), parts, own: Vec::new() },
+            Err(fault) => return Some(fault),
+        };
+        let twin = modes.iter().find(|other| other.own.is_empty() && other.base() == mode.base());
+        let fault = twin.map(|twin| {
+            let title = format!("{name} and {} are the same combination", twin.name);
+            Fault::new(span, title, "again here").help("the order of the methods says nothing: keep one of them")
+        });
+        modes.push(mode);
+        fault
     });
     modes
+}
+
+/// The methods that `child-d+r3f` names, in the order of the known ones; `more` are further names that might be meant.
+fn methods_of<'a>(
+    written: &str,
+    span: &Range<usize>,
+    known: &Known,
+    more: impl Iterator<Item = &'a String> + Clone,
+) -> Result<Vec<KnownMode>, Fault> {
+    let names: Vec<&str> = written.split('+').map(str::trim).collect();
+    let find = |name: &str| known.modes.iter().position(|m| m.name == name);
+    let mut places: Vec<usize> = names.iter().filter_map(|name| find(name)).collect();
+    if let Some(unknown) = names.iter().find(|name| find(name).is_none()) {
+        let all = known.modes.iter().map(|m| m.name).chain(more.map(String::as_str));
+        let fault = Fault::new(span.clone(), format!("unknown mode \"{unknown}\""), "no method has this name");
+        return Err(fault.help(suggestion(unknown, all)));
+    }
+    if let Some(why) = (known.refusal)(&names) {
+        let fault = Fault::new(span.clone(), format!("\"{written}\" cannot be trained"), "contradicts itself");
+        return Err(fault.help(why));
+    }
+    places.sort_unstable();
+    Ok(places.into_iter().map(|place| known.modes[place]).collect())
 }
 
 fn check_names(
@@ -232,7 +272,7 @@ fn values_of(name: &str, grid: &[Axis], tune: &[Axis], modes: &[Mode]) -> Vec<Va
         return Vec::new();
     }
     // A mode that takes the number and is given no value has the standard one.
-    let standard = |mode: &Mode| mode.numbers.iter().find(|n| n.name == name).and_then(|n| n.standard.value());
+    let standard = |mode: &Mode| mode.numbers().into_iter().find(|n| n.name == name).and_then(|n| n.standard.value());
     let of_modes = modes.iter().flat_map(|mode| match (own(mode), outer) {
         (Some(values), _) => values,
         (None, Some(_)) => Vec::new(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use tch::Device;
 
+use crate::arena::Values;
+use crate::method::{Combination, Method, Part};
 use crate::protocol::Job;
 use crate::task::{Loaded, Tokenizer, load};
 use crate::train::Subject;
@@ -43,10 +45,12 @@ impl Warm {
         let (run, labels) = (&job.run, &job.task.labels);
         let classes = (!labels.is_regression()).then_some(labels.outputs() as i64);
         let key = SubjectKey { folder: job.model.clone(), hash: run.model.hash.clone(), classes };
-        if self.subject.as_ref().is_none_or(|(held, _)| *held != key) {
+        let method = Combination::<Values>::build(&run.method)?;
+        let adapters = |part: &Part| method.adapters(part);
+        if self.subject.as_ref().is_none_or(|(held, subject)| *held != key || !subject.has_adapters(&adapters)) {
             // Dropped before the next is loaded: two models may not fit side by side.
             self.subject = None;
-            let subject = Subject::load(&job.model, classes, self.device)?;
+            let subject = Subject::load(&job.model, classes, self.device, &adapters)?;
             crate::log::line(&format!("{}: {}", job.model.display(), subject.account()));
             self.subject = Some((key, subject));
         }

@@ -203,4 +203,5 @@ def main():
         print(name, run["losses"][0], "->", run["losses"][-1], "kept", sum(run["kept"]), "of", run["of"], "score", run["score"])
 
 
-main()
+if __name__ == "__main__":
+    main()

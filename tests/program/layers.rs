@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker/network", &["arena", "method", "model"]),
     ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
     ("worker/orders", &["log", "protocol"]),
-    ("worker/warm", &["log", "protocol", "task", "train"]),
+    ("worker/warm", &["arena", "log", "method", "protocol", "task", "train"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -4,6 +4,7 @@ mod commands;
 mod faults;
 mod kill;
 mod layers;
+mod methods;
 mod parity;
 mod readme;
 mod sandbox;

@@ -1,6 +1,7 @@
-//! Training equals PyTorch and transformers, step by step. The program that made the numbers: tests/parity/make.py.
+//! Training equals PyTorch and transformers, step by step. The programs that made the numbers: tests/parity/make.py, and
+//! tests/parity/methods.py for all methods but vanilla and child-d.
 
-use super::sandbox::{Sandbox, project, tiny_sweep};
+use super::sandbox::{Sandbox, as_regression, project, tiny_sweep};
 
 /// 50 steps as the program under test made them.
 struct Trained {
@@ -18,10 +19,7 @@ fn train(mode: &str, table: &str, regression: bool) -> Trained {
                  shuffle = false\nlog_every = 1";
     let mut text = tiny_sweep(&grid, train);
     if regression {
-        let classes = "label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"";
-        text = text
-            .replace("tiny-bert", "tiny-bert-regression")
-            .replace(classes, "label = \"value\"\nmetric = \"pearson\"");
+        text = as_regression(text);
     }
     let sandbox = Sandbox::with(&text);
     sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "2"]);
@@ -91,6 +89,87 @@ fn fifty_steps_of_child_d_as_in_the_paper_are_those_of_pytorch() {
 #[test]
 fn fifty_steps_of_child_d_as_the_authors_program_are_those_of_pytorch() {
     assert_equal(&train("child-d", "p = [0.3]\n[mode.child-d]\nfidelity = \"code\"", false), "child-d code");
+}
+
+/// The runs of tests/parity/methods.py: their names there, the methods, and their numbers.
+const METHODS: &[(&str, &str, &str)] = &[
+    ("vanilla", "vanilla", ""),
+    ("child-f", "child-f", "p = 0.3"),
+    ("child-random", "child-random", "p = 0.3"),
+    ("child-lowest", "child-lowest", "p = 0.3"),
+    ("prune", "prune", "p = 0.3"),
+    ("weight-decay", "weight-decay", "pull = 2.0"),
+    ("top-k", "top-k", "top_layers = 1"),
+    ("mixout column", "mixout", "mix = 0.5"),
+    ("mixout weight", "mixout", "mix = 0.5\ngrain = \"weight\""),
+    ("recadam sigmoid", "recadam", "t0 = 10\ngamma = 20"),
+    ("recadam linear", "recadam", "anneal = \"linear\"\nt0_ratio = 0.5\ngamma = 20"),
+    ("r3f uniform", "r3f", "r3f_eps = 0.05"),
+    ("r3f normal", "r3f", "r3f_eps = 0.05\nr3f_noise = \"normal\""),
+    ("r-drop+hype paper", "hype+r-drop", "hype_sigma = 0.05"),
+    ("r-drop+hype code", "r-drop+hype", "hype_sigma = 0.05\nfidelity = \"code\""),
+    ("noisytune", "noisytune", "noisytune_lambda = 0.5"),
+    ("hype normal", "hype", "hype_sigma = 0.05"),
+    ("hype uniform", "hype", "hype_sigma = 0.05\nhype_noise = \"uniform\""),
+    ("dps-dense", "dps-dense", "dps_ratio = 0.2"),
+    ("dps-mix", "dps-mix", "dps_ratio = 0.2"),
+    ("l2-sp", "l2-sp", "sp_alpha = 0.5\nsp_beta = 0.05"),
+    ("bitfit", "bitfit", ""),
+    ("lora", "lora", "rank = 4\nlora_alpha = 8"),
+    ("fish", "fish", "keep = 0.3"),
+    ("llrd", "llrd", "layer_decay = 0.7"),
+    ("reinit", "reinit", "reinit_layers = 1"),
+    ("sage", "sage", ""),
+    ("child-d+r3f", "child-d+r3f", "p = 0.3\nr3f_eps = 0.05"),
+    ("child-f+weight-decay", "child-f+weight-decay", "p = 0.3\npull = 2.0"),
+    ("mixout+child-d", "mixout+child-d", "p = 0.3\nmix = 0.5"),
+];
+
+/// Trains 30 steps of these runs in one sweep, each under its name as an alias, and compares every step.
+fn thirty_steps(runs: &[(&str, &str, &str)], suffix: &str, change: impl FnOnce(String) -> String) {
+    let names: Vec<String> = runs.iter().map(|(name, ..)| format!("\"as {name}\"")).collect();
+    let tables: String = runs
+        .iter()
+        .map(|(name, base, numbers)| format!("[mode.\"as {name}\"]\nbase = \"{base}\"\n{numbers}\n"))
+        .collect();
+    let train = "epochs = 3\nmax_steps = 30\nlr = 2e-3\nwarmup = 0.1\nweight_decay = 0.1\ndropout = 0.0\n\
+                 shuffle = false\nlog_every = 1";
+    let grid = format!("mode = [{}]\n{tables}", names.join(", "));
+    let sandbox = Sandbox::with(&change(tiny_sweep(&grid, train)));
+    sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "2"]);
+    let text = std::fs::read_to_string(project().join("tests/parity/methods.json")).expect("methods.json");
+    let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let records = sandbox.records();
+    assert_eq!(records.len(), runs.len());
+    for (name, ..) in runs {
+        let is_named = |record: &&serde_json::Value| record["run"]["mode"] == format!("as {name}");
+        let record = records.iter().find(is_named).expect("a record");
+        let id = record["id"].as_str().expect("an id");
+        let csv = std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps.csv");
+        let column = |n: usize| -> Vec<f64> {
+            let lines = csv.lines().skip(1);
+            lines.map(|line| line.split(',').nth(n).and_then(|x| x.parse().ok()).expect("a number")).collect()
+        };
+        let expected = &expected[format!("{name}{suffix}")];
+        assert_close(&column(1), &expected["losses"], &format!("{name}: loss"));
+        assert_close(&column(3), &expected["norms"], &format!("{name}: gradient norm"));
+    }
+}
+
+#[test]
+fn thirty_steps_of_every_method_are_those_of_pytorch() {
+    thirty_steps(METHODS, "", |text| text);
+    let named = |name: &str| METHODS.iter().any(|(_, base, _)| base.split('+').any(|part| part == name));
+    for method in sweep::method::METHODS {
+        assert!(named(method.name), "{} has no PyTorch program", method.name);
+    }
+}
+
+#[test]
+fn thirty_steps_of_a_regression_by_divergence_are_those_of_pytorch() {
+    let runs: Vec<_> =
+        METHODS.iter().copied().filter(|(name, ..)| ["r3f uniform", "r-drop+hype paper"].contains(name)).collect();
+    thirty_steps(&runs, " regression", as_regression);
 }
 
 /// The head, the data order and dropout of a seed are the same for every method, even after a Fisher pass.

@@ -46,6 +46,12 @@ batch_size = 8
     )
 }
 
+/// The same sweep over the values of the data set, with the checkpoint for a regression.
+pub fn as_regression(text: String) -> String {
+    let classes = "label = \"label\"\nlabels = [\"no\", \"yes\"]\nmetric = \"accuracy\"";
+    text.replace("tiny-bert\"", "tiny-bert-regression\"").replace(classes, "label = \"value\"\nmetric = \"pearson\"")
+}
+
 impl Sandbox {
     pub fn new() -> Sandbox {
         Sandbox { folder: tempfile::tempdir().expect("a temporary folder") }

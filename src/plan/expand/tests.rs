@@ -17,6 +17,7 @@ fn known() -> Known<'static> {
     Known {
         tasks: vec!["rte", "cola"],
         modes: vec![KnownMode { name: "vanilla", numbers: &[] }, KnownMode { name: "child-d", numbers: &[P] }],
+        refusal: &|_| None,
         metrics: vec![],
         model: &find_model,
     }

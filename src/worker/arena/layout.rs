@@ -2,17 +2,9 @@
 
 use tch::Tensor;
 
-/// Part of the model that a parameter belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Embeddings,
-    /// A transformer layer: what a child network is chosen from.
-    Encoder,
-    Pooler,
-    Head,
-}
+use crate::method::{Part, Role};
 
-/// A parameter as a model declares it.
+/// A parameter as a model or a method declares it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Name in the checkpoint, without the family's prefix: `encoder.layer.0.attention.self.query.weight`.
@@ -23,27 +15,28 @@ pub struct Shape {
     pub decays: bool,
 }
 
-/// A parameter with its place in the arena.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
-    pub name: String,
-    pub shape: Vec<i64>,
-    pub role: Role,
-    pub decays: bool,
-    pub offset: i64,
-    pub len: i64,
+/// A part's entries of a tensor of the arena's length.
+pub trait Stretch {
+    /// As a flat view, `[len]`.
+    fn of(&self, flat: &Tensor) -> Tensor;
+
+    /// As a view in the part's own shape.
+    fn shaped(&self, flat: &Tensor) -> Tensor;
 }
 
-impl Segment {
-    /// This segment's entries of a tensor of the arena's length, as a flat view.
-    pub fn of(&self, flat: &Tensor) -> Tensor {
+impl Stretch for Part {
+    fn of(&self, flat: &Tensor) -> Tensor {
         flat.narrow(0, self.offset, self.len)
+    }
+
+    fn shaped(&self, flat: &Tensor) -> Tensor {
+        self.of(flat).view(self.shape.as_slice()) // [len] → the shape
     }
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
-    pub segments: Vec<Segment>,
+    pub parts: Vec<Part>,
     /// P, entries in all.
     pub len: i64,
 }
@@ -51,43 +44,36 @@ pub struct Layout {
 impl Layout {
     /// Lays the parameters one behind the other, in the given order.
     pub fn new(shapes: Vec<Shape>) -> Layout {
-        let mut len = 0;
-        let segments = shapes
-            .into_iter()
-            .map(|Shape { name, shape, role, decays }| {
-                let segment = Segment { name, len: shape.iter().product(), shape, role, decays, offset: len };
-                len += segment.len;
-                segment
-            })
-            .collect();
-        Layout { segments, len }
+        let mut offset = 0;
+        let place = |(index, Shape { name, shape, role, decays }): (usize, Shape)| {
+            let len = shape.iter().product();
+            offset += len;
+            Part { index, name, shape, role, decays, pretrained: role != Role::Adapter, offset: offset - len, len }
+        };
+        let parts = shapes.into_iter().enumerate().map(place).collect();
+        Layout { parts, len: offset }
     }
 
     pub fn index(&self, name: &str) -> Option<usize> {
-        self.segments.iter().position(|s| s.name == name)
+        self.parts.iter().position(|part| part.name == name)
     }
 
-    /// The encoder's segments: the entries that a child network is chosen from, in order.
-    pub fn encoder(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().filter(|s| s.role == Role::Encoder)
+    /// The encoder's parts: the entries that a child network is chosen from, in order.
+    pub fn encoder(&self) -> Vec<&Part> {
+        self.parts.iter().filter(|part| part.role == Role::Encoder).collect()
     }
+}
 
-    /// E, entries in the encoder.
-    pub fn encoder_len(&self) -> i64 {
-        self.encoder().map(|s| s.len).sum()
-    }
+/// Joins the entries of some parts of a tensor of the arena's length.
+pub fn gather(parts: &[&Part], flat: &Tensor) -> Tensor {
+    Tensor::cat(&parts.iter().map(|part| part.of(flat)).collect::<Vec<_>>(), 0)
+}
 
-    /// Joins the encoder's entries of a tensor of the arena's length: `[P]` → `[E]`.
-    pub fn gather_encoder(&self, flat: &Tensor) -> Tensor {
-        Tensor::cat(&self.encoder().map(|s| s.of(flat)).collect::<Vec<_>>(), 0)
-    }
-
-    /// Writes `[E]` values over the encoder's entries of a `[P]` tensor.
-    pub fn scatter_encoder(&self, values: &Tensor, flat: &Tensor) {
-        let mut from = 0;
-        for segment in self.encoder() {
-            segment.of(flat).copy_(&values.narrow(0, from, segment.len));
-            from += segment.len;
-        }
+/// Writes joined values over the entries of some parts of a tensor of the arena's length.
+pub fn scatter(parts: &[&Part], values: &Tensor, flat: &Tensor) {
+    let mut from = 0;
+    for part in parts {
+        part.of(flat).copy_(&values.narrow(0, from, part.len));
+        from += part.len;
     }
 }

@@ -6,12 +6,13 @@
 
 mod layout;
 mod random;
-pub mod select;
 mod values;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-pub use layout::{Layout, Role, Shape};
+use crate::method::{Block, Moment, Part};
+
+pub use layout::{Layout, Shape, Stretch, gather, scatter};
 pub use values::Values;
 
 /// Values in a block on a CPU: 64 KiB, so that a block and its temporaries stay in a core's cache, and little enough
@@ -22,63 +23,74 @@ pub struct Arena {
     pub layout: Layout,
     /// θ, `[P]`, fp32.
     pub theta: Tensor,
+    /// θ⁰, `[P]`: θ as the checkpoint has it; zeros where it has none.
+    pub start: Tensor,
     /// g, `[P]`, fp32.
     pub gradient: Tensor,
-    /// D, `[P]`: 1 where weight decay applies, 0 where it does not. A method that freezes entries clears them here.
+    /// D, `[P]`: how strongly weight decay applies, 1 or 0 unless a method says otherwise.
     pub decay: Tensor,
+    /// Entries that may move, `[P]` zeros and ones; `None` is all.
+    pub held: Option<Tensor>,
     leaves: Vec<Tensor>,
-}
-
-/// A stretch of the arena: entries of g as a view, written through.
-pub struct Block {
-    /// Index of its first entry in the arena.
-    pub offset: i64,
-    pub gradient: Tensor,
-}
-
-impl Block {
-    pub fn len(&self) -> i64 {
-        self.gradient.numel() as i64
-    }
 }
 
 impl Arena {
     /// An arena of zeros.
     pub fn new(layout: Layout, device: Device) -> Arena {
         let zeros = || Tensor::zeros([layout.len], (Kind::Float, device));
-        let (theta, gradient, decay) = (zeros(), zeros(), zeros());
-        for segment in layout.segments.iter().filter(|s| s.decays) {
-            let _ = segment.of(&decay).fill_(1.0);
+        let (theta, gradient, decay, start) = (zeros(), zeros(), zeros(), zeros());
+        let leaf = |part: &Part| part.shaped(&theta).detach().set_requires_grad(true);
+        let leaves = layout.parts.iter().map(leaf).collect();
+        let mut arena = Arena { layout, theta, start, gradient, decay, held: None, leaves };
+        arena.free();
+        arena
+    }
+
+    /// Everything is trained, and decays as its kind of parameter does.
+    pub fn free(&mut self) {
+        self.held = None;
+        for (part, leaf) in self.layout.parts.iter().zip(&self.leaves) {
+            let _ = no_grad(|| part.of(&self.decay).fill_(f64::from(u8::from(part.decays))));
+            let _ = leaf.set_requires_grad(true);
         }
-        let leaves = layout
-            .segments
-            .iter()
-            .map(|s| s.of(&theta).view(s.shape.as_slice()).detach().set_requires_grad(true))
-            .collect();
-        Arena { layout, theta, gradient, decay, leaves }
+    }
+
+    /// These parts alone are trained; the others have no gradient and do not decay.
+    pub fn train_only(&mut self, trained: &dyn Fn(&Part) -> bool) {
+        for (part, leaf) in self.layout.parts.iter().zip(&self.leaves) {
+            if !trained(part) {
+                let _ = leaf.set_requires_grad(false);
+                no_grad(|| {
+                    let _ = part.of(&self.decay).zero_();
+                    let _ = part.of(&self.gradient).zero_();
+                });
+            }
+        }
     }
 
     pub fn device(&self) -> Device {
         self.theta.device()
     }
 
-    /// The leaf of a segment, in its own shape.
-    pub fn leaf(&self, segment: usize) -> Tensor {
-        self.leaves[segment].shallow_clone()
+    /// The leaf of a part, in its own shape.
+    pub fn leaf(&self, part: usize) -> Tensor {
+        self.leaves[part].shallow_clone()
     }
 
-    /// Writes `values` (any float kind, the segment's shape) into θ.
-    pub fn fill(&mut self, segment: usize, values: &Tensor) {
-        let segment = &self.layout.segments[segment];
-        no_grad(|| segment.of(&self.theta).view(segment.shape.as_slice()).copy_(values));
+    /// Writes `values` (any float kind, the part's entries in any shape) into θ.
+    pub fn fill(&mut self, part: usize, values: &Tensor) {
+        let part = &self.layout.parts[part];
+        no_grad(|| part.shaped(&self.theta).copy_(&values.reshape(part.shape.as_slice())));
     }
 
     /// g ← ∂loss/∂θ. `loss` is a scalar. A leaf that the loss does not depend on has gradient zero.
     pub fn backward(&mut self, loss: &Tensor) {
-        let gradients = Tensor::run_backward(&[loss], &self.leaves, false, false);
+        let parts = self.layout.parts.iter().zip(&self.leaves);
+        let (trained, leaves): (Vec<&Part>, Vec<&Tensor>) = parts.filter(|(_, leaf)| leaf.requires_grad()).unzip();
+        let gradients = Tensor::run_backward(&[loss], &leaves, false, false);
         no_grad(|| {
-            for (segment, gradient) in self.layout.segments.iter().zip(gradients) {
-                let mut target = segment.of(&self.gradient);
+            for (part, gradient) in trained.into_iter().zip(gradients) {
+                let mut target = part.of(&self.gradient);
                 if gradient.defined() {
                     target.copy_(&gradient.view([-1]));
                 } else {
@@ -88,12 +100,30 @@ impl Arena {
         });
     }
 
-    /// The arena cut into blocks, in order. On a GPU the whole arena is one block.
-    pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        let size = if self.device() == Device::Cpu { CPU_BLOCK } else { self.layout.len.max(1) };
-        (0..self.layout.len).step_by(size as usize).map(move |offset| {
-            let len = size.min(self.layout.len - offset);
-            Block { offset, gradient: self.gradient.narrow(0, offset, len) }
-        })
+    /// Where blocks of the trained parts begin and end, in order; none reaches over a part's border. On a GPU every
+    /// part is one block.
+    pub fn blocks(&self) -> Vec<(usize, i64, i64)> {
+        let size = if self.device() == Device::Cpu { CPU_BLOCK } else { i64::MAX };
+        let trained = self.layout.parts.iter().filter(|part| self.leaves[part.index].requires_grad());
+        let cut = |part: &Part| {
+            let (index, end) = (part.index, part.offset + part.len);
+            let starts = (part.offset..end).step_by(size.min(part.len.max(1)) as usize);
+            starts.map(move |offset| (index, offset, size.min(end - offset))).collect::<Vec<_>>()
+        };
+        trained.flat_map(cut).collect()
+    }
+
+    /// A block as methods see it.
+    pub fn block(&self, (part, offset, len): (usize, i64, i64), moment: Moment, rate: f64) -> Block<'_, Values> {
+        let stretch = |flat: &Tensor| Values(flat.narrow(0, offset, len));
+        Block {
+            part: &self.layout.parts[part],
+            offset,
+            len,
+            theta: stretch(&self.theta),
+            start: stretch(&self.start),
+            moment,
+            rate,
+        }
     }
 }

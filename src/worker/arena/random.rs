@@ -1,76 +1,89 @@
-//! Random masks as pure functions of (key, position).
+//! Random numbers as tensors, pure functions of (key, position): `method::draw` on a CPU, and arithmetic on tensors
+//! where the tensor lies on a GPU. Neither touches the generator that dropout draws from.
 
 use tch::{Device, Kind, Tensor};
 
-/// SplitMix64's output function: a bijection of 64 bits that passes BigCrush when fed a counter
-/// (Steele, Lea and Flood, OOPSLA 2014).
-fn scramble(counter: u64) -> u64 {
-    let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+use crate::method::draw;
+
+/// Zeros and ones, Bernoulli(p), in the shape of `like`, fp32. p = 1 keeps every entry.
+pub fn bernoulli(like: &Tensor, key: u64, p: f64, offset: i64) -> Tensor {
+    if like.device() == Device::Cpu {
+        return drawn(like, |out| draw::bernoulli(key, p, offset as u64, out));
+    }
+    bits(like, key, offset, 0).less((p * 2f64.powi(32)).round()).to_kind(Kind::Float)
 }
 
-/// A Bernoulli(p) mask of zeros and ones for the arena's entries `offset..offset + len`, `[len]` fp32.
-///
-/// On a CPU entry i depends on (key, i) alone, not on how the arena is cut or how many threads work. Two entries share
-/// one 64-bit draw, 32 bits each, so the probability is p to within 2⁻³³; p = 1 keeps every entry. `offset` must be
-/// even (blocks are). A GPU, where the arena is one block, draws from its own generator, seeded by the key.
-pub fn mask(key: u64, p: f64, offset: i64, len: i64, device: Device) -> Tensor {
-    if device != Device::Cpu {
-        tch::manual_seed(key.wrapping_add(offset as u64) as i64);
-        return Tensor::rand([len], (Kind::Float, device)).less(p).to_kind(Kind::Float);
+/// Uniform in [0, 1), in the shape of `like`, fp32.
+pub fn uniform(like: &Tensor, key: u64, offset: i64) -> Tensor {
+    if like.device() == Device::Cpu {
+        return drawn(like, |out| draw::uniform(key, offset as u64, out));
     }
-    let threshold = (p * 2f64.powi(32)).round() as u64;
-    let mut mask = vec![0f32; len as usize];
-    let first = offset as u64 / 2;
-    for (word, entries) in mask.chunks_mut(2).enumerate() {
-        let draw = scramble(key.wrapping_add(first + word as u64));
-        for (lane, entry) in entries.iter_mut().enumerate() {
-            *entry = f32::from(u8::from((draw >> (32 * lane)) & 0xFFFF_FFFF < threshold));
-        }
+    // 24 bits, so that no value rounds up to 1.
+    (bits(like, key, offset, 0).bitwise_right_shift_tensor_scalar_(8) * 2f64.powi(-24)).to_kind(Kind::Float)
+}
+
+/// Standard normal, in the shape of `like`, fp32.
+pub fn normal(like: &Tensor, key: u64, offset: i64) -> Tensor {
+    if like.device() == Device::Cpu {
+        return drawn(like, |out| draw::normal(key, offset as u64, out));
     }
-    Tensor::from_slice(&mask)
+    normal_of_bits(&bits(like, key, offset, 0), &bits(like, key, offset, 1))
+}
+
+fn drawn(like: &Tensor, fill: impl FnOnce(&mut [f32])) -> Tensor {
+    let mut numbers = vec![0f32; like.numel()];
+    fill(&mut numbers);
+    Tensor::from_slice(&numbers).view_as(like)
+}
+
+/// Box and Muller's transform of two tensors of 32 bits.
+fn normal_of_bits(radius: &Tensor, angle: &Tensor) -> Tensor {
+    let radius = ((radius + 1) * 2f64.powi(-32)).to_kind(Kind::Float).clamp_max(1.0);
+    let angle = (angle * (2f64.powi(-32) * std::f64::consts::TAU)).to_kind(Kind::Float);
+    (radius.log() * -2.0).sqrt() * angle.cos()
+}
+
+/// 32 random bits for each entry of `like`, int64: two rounds of a bijection of 32 bits (Wellons' lowbias32), the
+/// second keyed by the other half of the key. `lane` gives another draw of the same entry.
+fn bits(like: &Tensor, key: u64, offset: i64, lane: u64) -> Tensor {
+    const LOW: i64 = 0xFFFF_FFFF;
+    let round = |x: Tensor| -> Tensor {
+        let x = x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(16));
+        let x = (x * 0x7FEB_352D_i64).bitwise_and(LOW);
+        let x = x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(15));
+        let x = (x * 0x846C_A68B_i64).bitwise_and(LOW);
+        x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(16))
+    };
+    let key = key.wrapping_add(lane.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let (high, low) = ((key >> 32) as i64, (key as i64) & LOW);
+    let positions = Tensor::arange_start(offset, offset + like.numel() as i64, (Kind::Int64, like.device()));
+    let x = round((positions + low).bitwise_and(LOW));
+    round((x + high).bitwise_and(LOW)).view_as(like)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn draw(key: u64, p: f64, offset: i64, len: i64) -> Vec<f32> {
-        Vec::try_from(mask(key, p, offset, len, Device::Cpu)).expect("floats")
-    }
-
+    /// What a GPU computes, computed here: moments, independence of cut and lane.
     #[test]
-    fn a_mask_does_not_depend_on_how_the_arena_is_cut() {
-        let whole = draw(7, 0.3, 0, 1000);
-        let parts = [draw(7, 0.3, 0, 400), draw(7, 0.3, 400, 600)].concat();
-        assert_eq!(whole, parts);
-    }
-
-    #[test]
-    fn the_kept_share_is_p() {
-        for p in [0.001, 0.1, 0.3, 0.9] {
-            let n = 1 << 20;
-            let kept: f64 = draw(crate::method::stream(1, "mask", 5), p, 0, n).iter().map(|&x| f64::from(x)).sum();
-            let sigma = (p * (1.0 - p) * n as f64).sqrt();
-            assert!((kept - p * n as f64).abs() < 5.0 * sigma, "p {p}: {kept} of {n}");
-        }
-    }
-
-    #[test]
-    fn neighbouring_entries_are_independent() {
-        let mask = draw(11, 0.5, 0, 1 << 18);
-        let both = mask.windows(2).filter(|w| w[0] == 1.0 && w[1] == 1.0).count() as f64;
-        assert!((both / mask.len() as f64 - 0.25).abs() < 0.005, "{both}");
-    }
-
-    #[test]
-    fn p_of_one_keeps_all_and_steps_differ() {
-        assert!(draw(3, 1.0, 0, 4096).iter().all(|&x| x == 1.0));
-        assert_ne!(
-            draw(crate::method::stream(1, "mask", 1), 0.5, 0, 64),
-            draw(crate::method::stream(1, "mask", 2), 0.5, 0, 64)
-        );
+    fn arithmetic_on_tensors_draws_as_well() {
+        let like = Tensor::zeros([1 << 20], (Kind::Float, Device::Cpu));
+        let draw = bits(&like, 0x1234_5678_9ABC_DEF0, 0, 0);
+        let share = (&draw * 2f64.powi(-32)).to_kind(Kind::Double);
+        assert!((share.mean(Kind::Double).double_value(&[]) - 0.5).abs() < 0.002);
+        assert!((share.var(true).double_value(&[]) * 12.0 - 1.0).abs() < 0.01);
+        let parts = [
+            bits(&like.narrow(0, 0, 401), 0x1234_5678_9ABC_DEF0, 0, 0),
+            bits(&like.narrow(0, 0, 600), 0x1234_5678_9ABC_DEF0, 401, 0),
+        ];
+        assert!(Tensor::cat(&parts, 0).equal(&draw.narrow(0, 0, 1001)));
+        let other = bits(&like, 0x1234_5678_9ABC_DEF0, 0, 1);
+        let normal = normal_of_bits(&draw, &other).to_kind(Kind::Double);
+        assert!(normal.isfinite().all().int64_value(&[]) == 1);
+        let moment = |power: f64| normal.pow_tensor_scalar(power).mean(Kind::Double).double_value(&[]);
+        assert!(moment(1.0).abs() < 0.005 && (moment(2.0) - 1.0).abs() < 0.01 && (moment(4.0) - 3.0).abs() < 0.06);
+        let beside = (normal.narrow(0, 0, 1000) * normal.narrow(0, 1, 1000)).mean(Kind::Double);
+        assert!(beside.double_value(&[]).abs() < 0.15);
     }
 }

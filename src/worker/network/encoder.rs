@@ -7,7 +7,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::arena::{Arena, Layout, Role, Shape};
+use crate::arena::{Arena, Layout, Shape};
+use crate::method::Role;
 use crate::model::Config;
 
 /// The parameters of an encoder with a head of `labels` outputs, in the names and order of transformers.
@@ -73,13 +74,12 @@ impl Input {
     }
 }
 
-/// Where a parameter of the encoder met its input: what the per-example gradients are made from.
+/// Where parameters met their input: what the per-example gradients are made from.
 pub struct Site {
     pub kind: SiteKind,
-    /// Segments of weight and bias.
-    pub weight: usize,
-    pub bias: usize,
-    /// What went in, `[N, in]`.
+    /// Parts: weight and bias, or the tables of words, types and positions.
+    pub parts: Vec<usize>,
+    /// What went in, `[N, in]`; for the tables their sum.
     pub input: Tensor,
     /// What came out, `[N, out]`, still in the graph.
     pub output: Tensor,
@@ -87,40 +87,62 @@ pub struct Site {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteKind {
+    Embedding,
     Linear,
     LayerNorm,
 }
 
-/// One forward pass: whether dropout is on, and the sites met if somebody wants them.
-pub struct Pass {
+/// What may stand in for weights and activations of a forward pass.
+pub trait Hooks {
+    /// The weight of a linear layer, given its part and its own weight.
+    fn weight(&self, part: usize, weight: &Tensor) -> Option<Tensor>;
+
+    /// The input `[N, H]` of a layer.
+    fn hidden(&self, layer: usize, input: Tensor) -> Tensor;
+
+    /// The word embeddings `[N, H]`.
+    fn words(&self, words: Tensor) -> Tensor;
+}
+
+/// One forward pass: whether dropout is on, what stands in, and the sites met if somebody wants them.
+pub struct Pass<'a> {
     pub train: bool,
+    pub hooks: Option<&'a dyn Hooks>,
     pub sites: Option<Vec<Site>>,
 }
 
-impl Pass {
-    pub fn train() -> Pass {
-        Pass { train: true, sites: None }
+impl<'a> Pass<'a> {
+    pub fn train(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
+        Pass { train: true, hooks, sites: None }
     }
 
-    pub fn evaluate() -> Pass {
-        Pass { train: false, sites: None }
+    pub fn evaluate(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
+        Pass { train: false, hooks, sites: None }
     }
 
-    pub fn record_sites() -> Pass {
-        Pass { train: false, sites: Some(Vec::new()) }
+    pub fn record_sites() -> Pass<'a> {
+        Pass { train: false, hooks: None, sites: Some(Vec::new()) }
+    }
+
+    fn note(&mut self, kind: SiteKind, parts: &[usize], x: &Tensor, y: &Tensor) {
+        if let Some(sites) = &mut self.sites {
+            sites.push(Site { kind, parts: parts.to_vec(), input: x.shallow_clone(), output: y.shallow_clone() });
+        }
     }
 }
 
 struct Linear {
     weight: Tensor,
     bias: Tensor,
-    segments: (usize, usize),
+    /// Of weight and bias.
+    parts: [usize; 2],
 }
 
 impl Linear {
     fn forward(&self, x: &Tensor, pass: &mut Pass) -> Tensor {
-        let y = x.linear(&self.weight, Some(&self.bias));
-        note(pass, SiteKind::Linear, self.segments, x, &y);
+        let weight = pass.hooks.and_then(|hooks| hooks.weight(self.parts[0], &self.weight));
+        let y = x.linear(weight.as_ref().unwrap_or(&self.weight), Some(&self.bias));
+        pass.note(SiteKind::Linear, &self.parts, x, &y);
         y
     }
 }
@@ -128,21 +150,16 @@ impl Linear {
 struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
-    segments: (usize, usize),
+    /// Of weight and bias.
+    parts: [usize; 2],
     eps: f64,
 }
 
 impl LayerNorm {
     fn forward(&self, x: &Tensor, pass: &mut Pass) -> Tensor {
         let y = x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false);
-        note(pass, SiteKind::LayerNorm, self.segments, x, &y);
+        pass.note(SiteKind::LayerNorm, &self.parts, x, &y);
         y
-    }
-}
-
-fn note(pass: &mut Pass, kind: SiteKind, (weight, bias): (usize, usize), x: &Tensor, y: &Tensor) {
-    if let Some(sites) = &mut pass.sites {
-        sites.push(Site { kind, weight, bias, input: x.shallow_clone(), output: y.shallow_clone() });
     }
 }
 
@@ -159,9 +176,9 @@ struct Layer {
 
 pub struct Encoder {
     pub config: Config,
-    words: Tensor,
-    positions: Tensor,
-    types: Tensor,
+    /// Words, types, positions.
+    tables: [Tensor; 3],
+    table_parts: [usize; 3],
     embeddings_norm: LayerNorm,
     layers: Vec<Layer>,
     pooler: Linear,
@@ -173,17 +190,18 @@ impl Encoder {
     pub fn over(arena: &Arena, config: Config) -> Encoder {
         let layout: &Layout = &arena.layout;
         let index = |name: &str| layout.index(name).unwrap_or_else(|| unreachable!("{name} is in the layout"));
-        let leaf = |name: &str| arena.leaf(index(name));
-        let pair = |name: &str| (index(&format!("{name}.weight")), index(&format!("{name}.bias")));
+        let pair = |name: &str| [index(&format!("{name}.weight")), index(&format!("{name}.bias"))];
         let linear = |name: &str| {
-            let segments = pair(name);
-            Linear { weight: arena.leaf(segments.0), bias: arena.leaf(segments.1), segments }
+            let parts = pair(name);
+            Linear { weight: arena.leaf(parts[0]), bias: arena.leaf(parts[1]), parts }
         };
         let norm = |name: &str| {
-            let segments = pair(name);
+            let parts = pair(name);
             let eps = config.layer_norm_eps;
-            LayerNorm { weight: arena.leaf(segments.0), bias: arena.leaf(segments.1), segments, eps }
+            LayerNorm { weight: arena.leaf(parts[0]), bias: arena.leaf(parts[1]), parts, eps }
         };
+        let table_parts =
+            ["word", "token_type", "position"].map(|table| index(&format!("embeddings.{table}_embeddings.weight")));
         let layers = (0..config.num_hidden_layers)
             .map(|layer| {
                 let part = |name: &str| format!("encoder.layer.{layer}.{name}");
@@ -200,9 +218,8 @@ impl Encoder {
             })
             .collect();
         Encoder {
-            words: leaf("embeddings.word_embeddings.weight"),
-            positions: leaf("embeddings.position_embeddings.weight"),
-            types: leaf("embeddings.token_type_embeddings.weight"),
+            tables: table_parts.map(|part| arena.leaf(part)),
+            table_parts,
             embeddings_norm: norm("embeddings.LayerNorm"),
             layers,
             pooler: linear("pooler.dense"),
@@ -214,11 +231,16 @@ impl Encoder {
     /// Logits, `[B, labels]`.
     pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
         let hidden_dropout = self.config.hidden_dropout_prob;
-        let embedded = look_up(&self.words, &input.ids)
-            + look_up(&self.types, &input.types)
-            + look_up(&self.positions, &input.positions); // [N, H]
+        let [words, types, positions] = &self.tables;
+        let words = look_up(words, &input.ids);
+        let words = pass.hooks.map_or_else(|| words.shallow_clone(), |hooks| hooks.words(words.shallow_clone()));
+        let embedded = words + look_up(types, &input.types) + look_up(positions, &input.positions); // [N, H]
+        pass.note(SiteKind::Embedding, &self.table_parts, &embedded, &embedded);
         let mut x = dropout(self.embeddings_norm.forward(&embedded, pass), hidden_dropout, pass);
-        for layer in &self.layers {
+        for (number, layer) in self.layers.iter().enumerate() {
+            if let Some(hooks) = pass.hooks {
+                x = hooks.hidden(number, x);
+            }
             let context = self.attend(layer, &x, input, pass);
             let attended = dropout(layer.attention.forward(&context, pass), hidden_dropout, pass);
             x = layer.attention_norm.forward(&(attended + x), pass);
@@ -301,7 +323,7 @@ mod tests {
         let sentences: Vec<Vec<String>> = serde_json::from_value(reference["sentences"].clone()).expect("sentences");
         let expected: Vec<Vec<f64>> = serde_json::from_value(reference["logits"].clone()).expect("logits");
 
-        let mut subject = Subject::load(&folder, Some(3), tch::Device::Cpu).expect("the model");
+        let mut subject = Subject::load(&folder, Some(3), tch::Device::Cpu, &|_| Vec::new()).expect("the model");
         let weight = subject.arena.layout.index("classifier.weight").expect("a head");
         let bias = subject.arena.layout.index("classifier.bias").expect("a head");
         let hidden = subject.encoder.config.hidden_size;
@@ -312,7 +334,7 @@ mod tests {
         let rows: Vec<Row> = sentences.into_iter().map(|text| Row { text, label: 0.0 }).collect();
         let tokens = Tokenizer::open(&folder).and_then(|t| t.encode(&rows, 128)).expect("tokens");
         let batch = Batch::of(&tokens, &[0, 1, 2, 3, 4], subject.pad());
-        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate());
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(None));
         for (row, expected) in expected.iter().enumerate() {
             for (label, expected) in expected.iter().enumerate() {
                 let found = logits.double_value(&[row as i64, label as i64]);

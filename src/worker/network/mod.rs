@@ -3,4 +3,4 @@
 pub mod encoder;
 pub mod weights;
 
-pub use encoder::{Encoder, Input, Pass, Site, SiteKind};
+pub use encoder::{Encoder, Hooks, Input, Pass, Site, SiteKind};

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
-use crate::arena::{Arena, Role};
-use crate::method::stream;
+use crate::arena::Arena;
+use crate::method::{Role, stream};
 use crate::model::Config;
 
 /// Prefixes under which checkpoints store the encoder.
@@ -20,7 +20,7 @@ const PRETRAINING_HEADS: &[&str] = &["cls."];
 /// Where a checkpoint's tensors went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Segments that the checkpoint has no value for, to be drawn: head, pooler.
+    /// Parts that the checkpoint has no value for, to be drawn: head, pooler.
     pub fresh: Vec<usize>,
     /// Tensors of the file that fine-tuning does not use: pre-training heads, buffers.
     pub unused: Vec<String>,
@@ -54,29 +54,31 @@ fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
     }
     let mut faults = Vec::new();
     let mut fresh = Vec::new();
-    for index in 0..arena.layout.segments.len() {
-        let segment = arena.layout.segments[index].clone();
-        match stored.remove(segment.name.as_str()) {
+    for index in 0..arena.layout.parts.len() {
+        let part = arena.layout.parts[index].clone();
+        match stored.remove(part.name.as_str()) {
             Some(name) => {
                 let view = tensors.tensor(name)?;
                 let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-                if shape == segment.shape {
+                if shape == part.shape {
                     arena.fill(index, &tensor(view.dtype(), &shape, view.data()).with_context(|| name.to_owned())?);
-                } else if segment.role == Role::Head {
+                } else if part.role == Role::Head {
                     // A head for another task: its shape says so.
                     fresh.push(index);
                 } else {
-                    faults.push(format!("{name} has shape {shape:?}, expected {:?}", segment.shape));
+                    faults.push(format!("{name} has shape {shape:?}, expected {:?}", part.shape));
                 }
             }
-            None if matches!(segment.role, Role::Head | Role::Pooler) => fresh.push(index),
-            None => faults.push(format!("{} is missing", segment.name)),
+            None if matches!(part.role, Role::Head | Role::Pooler) => fresh.push(index),
+            // Of the method's making.
+            None if part.role == Role::Adapter => {}
+            None => faults.push(format!("{} is missing", part.name)),
         }
     }
-    let head = |index: &usize| arena.layout.segments[*index].role == Role::Head;
+    let head = |index: &usize| arena.layout.parts[*index].role == Role::Head;
     // Half a head is no head: where the weight is fresh, the bias of the other task goes too.
     if fresh.iter().any(head) {
-        fresh.extend((0..arena.layout.segments.len()).filter(head));
+        fresh.extend((0..arena.layout.parts.len()).filter(head));
         fresh.sort_unstable();
         fresh.dedup();
     }
@@ -88,13 +90,18 @@ fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
     Ok(Account { fresh, unused: unused.into_iter().map(str::to_owned).collect() })
 }
 
-/// Draws fresh parameters as transformers initialises them: weights from N(0, initializer_range²), biases zero.
-pub fn draw(arena: &mut Arena, config: &Config, fresh: &[usize], seed: u64) {
+/// Draws fresh parameters as transformers initialises them: weights from N(0, initializer_range²), biases 0, layer norms
+/// 1. `purpose` names the stream of the draw.
+pub fn draw(arena: &mut Arena, config: &Config, fresh: &[usize], seed: u64, purpose: &str) {
     for &index in fresh {
-        let segment = arena.layout.segments[index].clone();
-        tch::manual_seed(stream(seed, "head", index as u64) as i64);
-        let values = Tensor::zeros(segment.shape.as_slice(), (Kind::Float, tch::Device::Cpu));
-        let values = if segment.decays { values.randn_like() * config.initializer_range } else { values };
+        let part = arena.layout.parts[index].clone();
+        tch::manual_seed(stream(seed, purpose, index as u64) as i64);
+        let zeros = Tensor::zeros(part.shape.as_slice(), (Kind::Float, tch::Device::Cpu));
+        let values = match (part.decays, part.is_bias()) {
+            (true, _) => zeros.randn_like() * config.initializer_range,
+            (false, true) => zeros,
+            (false, false) => zeros.ones_like(),
+        };
         arena.fill(index, &values);
     }
 }
@@ -118,14 +125,14 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::arena::Layout;
+    use crate::arena::{Layout, gather};
     use crate::network::encoder::shapes;
 
     fn tiny() -> (Config, Arena, HashMap<String, Vec<usize>>) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/tiny-bert");
         let config = Config::read(&folder).expect("a config");
         let arena = Arena::new(Layout::new(shapes(&config, 2)), Device::Cpu);
-        let stored = arena.layout.segments.iter();
+        let stored = arena.layout.parts.iter();
         let stored = stored.map(|s| (s.name.clone(), s.shape.iter().map(|&n| n as usize).collect())).collect();
         (config, arena, stored)
     }
@@ -152,10 +159,10 @@ mod tests {
             .chain([("cls.predictions.bias".to_owned(), vec![72]), ("embeddings.position_ids".to_owned(), vec![1, 64])])
             .collect();
         let account = load_ones(&mut arena, &stored).expect("a checkpoint");
-        let fresh: Vec<&str> = account.fresh.iter().map(|&i| arena.layout.segments[i].name.as_str()).collect();
+        let fresh: Vec<&str> = account.fresh.iter().map(|&i| arena.layout.parts[i].name.as_str()).collect();
         assert_eq!(fresh, ["classifier.weight", "classifier.bias"]);
         assert_eq!(account.unused.len(), 2);
-        let encoder = arena.layout.gather_encoder(&arena.theta);
+        let encoder = gather(&arena.layout.encoder(), &arena.theta);
         assert_eq!(encoder.min().double_value(&[]), 1.0);
     }
 
@@ -193,7 +200,7 @@ mod tests {
         let index = arena.layout.index("pooler.dense.weight").expect("a pooler");
         let bias = arena.layout.index("pooler.dense.bias").expect("a pooler");
         let mut drawn = |seed| {
-            draw(&mut arena, &config, &[index, bias], seed);
+            draw(&mut arena, &config, &[index, bias], seed, "head");
             (arena.leaf(index).detach().copy(), arena.leaf(bias).detach().copy())
         };
         let ((one, zero), (again, _), (other, _)) = (drawn(1), drawn(1), drawn(2));

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use tch::{Device, Tensor, no_grad};
 
 use crate::arena::{Arena, Values};
-use crate::method::{Block, Method, Moment};
+use crate::method::{Block, Combination, Hook, Method, Moment};
 use crate::plan::Recipe;
 
 /// Entries that one thread updates at a time.
@@ -40,31 +40,66 @@ impl Adam {
     }
 
     /// One update of θ. `norm` is the gradient's global norm; the method sees the gradient clipped by it.
-    pub fn step(&mut self, arena: &mut Arena, method: &dyn Method<Values>, rate: f64, norm: f64, at: Moment) {
+    pub fn step(&mut self, arena: &mut Arena, method: &mut Combination<Values>, rate: f64, norm: f64, at: Moment) {
         let clip = if self.max_grad_norm > 0.0 { (self.max_grad_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        let t = f64::from(at.step);
+        let scaled = rate * (1.0 - self.beta2.powf(t)).sqrt() / (1.0 - self.beta1.powf(t));
         no_grad(|| {
-            for mut block in arena.blocks() {
-                if clip < 1.0 {
-                    block.gradient *= clip;
-                }
-                let at_block = Block { offset: block.offset, len: block.len() };
-                let Values(seen) = method.gradient(at_block, Values(block.gradient.shallow_clone()), at);
-                if seen.data_ptr() != block.gradient.data_ptr() {
-                    block.gradient.copy_(&seen);
-                }
+            if method.has(Hook::Step) || method.has(Hook::Pull) {
+                return self.update_blocks(arena, method, clip, scaled, rate, at);
             }
-            let t = f64::from(at.step);
-            let scaled = rate * (1.0 - self.beta2.powf(t)).sqrt() / (1.0 - self.beta1.powf(t));
+            let mut clip = clip;
+            if method.has(Hook::Gradient) {
+                for place in arena.blocks() {
+                    let _ = seen(&arena.block(place, at, rate), &arena.gradient, method, clip);
+                }
+                clip = 1.0;
+            }
             if arena.device() == Device::Cpu {
-                self.update_slices(arena, scaled, rate)
+                self.update_slices(arena, clip, scaled, rate)
             } else {
-                self.update_tensors(arena, scaled, rate)
+                self.update_tensors(arena, clip, scaled, rate)
             }
         });
     }
 
+    /// The equations block by block, with the method's say in each.
+    fn update_blocks(
+        &mut self,
+        arena: &mut Arena,
+        method: &mut Combination<Values>,
+        clip: f64,
+        scaled: f64,
+        rate: f64,
+        at: Moment,
+    ) {
+        for place in arena.blocks() {
+            let block = arena.block(place, at, rate);
+            let stretch = |flat: &Tensor| flat.narrow(0, block.offset, block.len);
+            let g = seen(&block, &arena.gradient, method, clip);
+            let (mut theta, mut m, mut v) = (stretch(&arena.theta), stretch(&self.m), stretch(&self.v));
+            m *= self.beta1;
+            m += &g * (1.0 - self.beta1);
+            v *= self.beta2;
+            v += g.square() * (1.0 - self.beta2);
+            let Values(step) = method.step(&block, &Values(g), Values(m / (v.sqrt() + self.eps) * scaled));
+            theta -= step;
+            if let Some(Values(pull)) = method.pull(&block).filter(|_| block.part.pretrained) {
+                theta -= match &arena.held {
+                    Some(held) => pull * stretch(held),
+                    None => pull,
+                };
+            }
+            let decayed = &theta * stretch(&arena.decay) * (rate * self.weight_decay);
+            theta -= decayed;
+        }
+    }
+
     /// The equations as they stand above, over whole tensors: what a GPU runs.
-    fn update_tensors(&mut self, arena: &mut Arena, scaled: f64, rate: f64) {
+    fn update_tensors(&mut self, arena: &mut Arena, clip: f64, scaled: f64, rate: f64) {
+        if clip < 1.0 {
+            arena.gradient *= clip;
+        }
         let g = &arena.gradient;
         self.m *= self.beta1;
         self.m += g * (1.0 - self.beta1);
@@ -76,16 +111,17 @@ impl Adam {
     }
 
     /// The same equations entry by entry, in one trip through memory: on a CPU the memory is what takes time.
-    fn update_slices(&mut self, arena: &mut Arena, scaled: f64, rate: f64) {
+    fn update_slices(&mut self, arena: &mut Arena, clip: f64, scaled: f64, rate: f64) {
         let (b1, b2, eps) = (self.beta1 as f32, self.beta2 as f32, self.eps as f32);
         let (fresh1, fresh2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
-        let (scaled, decay) = (scaled as f32, (rate * self.weight_decay) as f32);
+        let (clip, scaled, decay) = (clip as f32, scaled as f32, (rate * self.weight_decay) as f32);
         let Arena { theta, gradient, decay: decays, .. } = arena;
         let (theta, m, v) = (slice(theta), slice(&mut self.m), slice(&mut self.v));
         let chunks = theta.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
         let inputs = slice(gradient).par_chunks(CHUNK).zip(slice(decays).par_chunks(CHUNK));
         chunks.zip(inputs).for_each(|(((theta, m), v), (g, d))| {
             for ((((theta, m), v), g), d) in theta.iter_mut().zip(m).zip(v).zip(g).zip(d) {
+                let g = g * clip;
                 *m = *m * b1 + g * fresh1;
                 *v = *v * b2 + g * g * fresh2;
                 *theta -= *m / (v.sqrt() + eps) * scaled;
@@ -93,6 +129,19 @@ impl Adam {
             }
         });
     }
+}
+
+/// What the moments see of a block of the gradient, clipped: written back over it.
+fn seen(block: &Block<Values>, gradient: &Tensor, method: &mut Combination<Values>, clip: f64) -> Tensor {
+    let mut target = block.of(&Values(gradient.shallow_clone())).0;
+    if clip < 1.0 {
+        target *= clip;
+    }
+    let Values(seen) = method.gradient(block, Values(target.shallow_clone()));
+    if seen.data_ptr() != target.data_ptr() {
+        target.copy_(&seen);
+    }
+    target
 }
 
 /// The numbers of a contiguous fp32 tensor on the CPU, such as every tensor of an arena is.
@@ -108,18 +157,13 @@ mod tests {
     use tch::Kind;
 
     use super::*;
-    use crate::arena::{Layout, Role, Shape};
-    use crate::method::build;
+    use crate::arena::{Layout, Shape};
+    use crate::method::Role;
     use crate::plan::Choice;
 
     fn arena(theta: &[f32]) -> Arena {
-        let shape = |name: &str, len: usize, decays| Shape {
-            name: name.into(),
-            shape: vec![len as i64],
-            role: Role::Encoder,
-            decays,
-        };
-        let mut arena = Arena::new(Layout::new(vec![shape("w", theta.len(), true)]), Device::Cpu);
+        let shape = Shape { name: "w".into(), shape: vec![theta.len() as i64], role: Role::Encoder, decays: true };
+        let mut arena = Arena::new(Layout::new(vec![shape]), Device::Cpu);
         arena.fill(0, &Tensor::from_slice(theta));
         arena
     }
@@ -128,8 +172,13 @@ mod tests {
         Recipe { weight_decay: 0.01, max_grad_norm: 0.0, ..Recipe::default() }
     }
 
-    fn vanilla() -> Box<dyn Method<Values>> {
-        build(&Choice { name: "vanilla".into(), numbers: Default::default() }).expect("vanilla")
+    fn method(name: &str, numbers: &[(&str, serde_json::Value)]) -> Combination<Values> {
+        let numbers = numbers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Combination::build(&Choice { name: name.into(), numbers }).expect("a method")
+    }
+
+    fn at(step: u32) -> Moment {
+        Moment { seed: 1, step, steps: 10, pass: 0 }
     }
 
     fn numbers(tensor: &Tensor) -> Vec<f32> {
@@ -145,7 +194,7 @@ mod tests {
             [(1, [0.6f32, 0.0], [0.899_100_05f32, -1.998]), (2, [0.0, 0.4], [0.831_262_2, -2.070_341])]
         {
             arena.gradient.copy_(&Tensor::from_slice(&gradient));
-            adam.step(&mut arena, vanilla().as_ref(), 0.1, 0.0, Moment { seed: 1, step });
+            adam.step(&mut arena, &mut method("vanilla", &[]), 0.1, 0.0, at(step));
             for (found, expected) in numbers(&arena.theta).iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-6, "step {step}: {found} instead of {expected}");
             }
@@ -162,8 +211,8 @@ mod tests {
             one.gradient.copy_(&gradient);
             other.gradient.copy_(&gradient);
             no_grad(|| {
-                a.update_slices(&mut one, 0.01, 0.02);
-                b.update_tensors(&mut other, 0.01, 0.02);
+                a.update_slices(&mut one, 0.5, 0.01, 0.02);
+                b.update_tensors(&mut other, 0.5, 0.01, 0.02);
             });
         }
         let apart = (&one.theta - &other.theta).abs().max().double_value(&[]);
@@ -176,7 +225,7 @@ mod tests {
         let mut arena = arena(&[0.0, 0.0]);
         let mut adam = Adam::new(&arena, &Recipe { max_grad_norm: 1.0, ..recipe() });
         arena.gradient.copy_(&Tensor::from_slice(&[2.0f32, 0.0]));
-        adam.step(&mut arena, vanilla().as_ref(), 0.1, 2.0, Moment { seed: 1, step: 1 });
+        adam.step(&mut arena, &mut method("vanilla", &[]), 0.1, 2.0, at(1));
         assert!((numbers(&adam.m)[0] - 0.099_999_95).abs() < 1e-7, "{:?}", numbers(&adam.m));
     }
 }

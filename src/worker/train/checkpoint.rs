@@ -1,4 +1,4 @@
-//! A run put aside: θ, both moments, and where it stood. Every random stream is a function of seed and step, so
+//! A run put aside: θ, both moments, what the method carries, and where it stood. Every random stream is a function of seed and step, so
 //! nothing else is needed to go on bit for bit.
 
 use std::fs;
@@ -10,7 +10,8 @@ use tch::{Tensor, no_grad};
 
 use super::Places;
 use super::adam::Adam;
-use crate::arena::Arena;
+use crate::arena::{Arena, Values};
+use crate::method::{Combination, Method};
 use crate::record::Epoch;
 
 pub struct Checkpoint {
@@ -21,6 +22,8 @@ pub struct Checkpoint {
     theta: Tensor,
     m: Tensor,
     v: Tensor,
+    /// Vectors of the method, by their names.
+    state: Vec<(String, Tensor)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,9 +39,17 @@ fn folder(places: &Places) -> PathBuf {
 }
 
 impl Checkpoint {
-    pub fn of(arena: &Arena, adam: &Adam, step: u32, losses: f64, epochs: Vec<Epoch>) -> Checkpoint {
+    pub fn of(
+        arena: &Arena,
+        adam: &Adam,
+        method: &mut Combination<Values>,
+        step: u32,
+        losses: f64,
+        epochs: Vec<Epoch>,
+    ) -> Checkpoint {
         let keep = Tensor::shallow_clone;
-        Checkpoint { step, losses, epochs, theta: keep(&arena.theta), m: keep(&adam.m), v: keep(&adam.v) }
+        let state = method.state().into_iter().map(|(name, Values(vector))| (name.to_owned(), keep(vector))).collect();
+        Checkpoint { step, losses, epochs, theta: keep(&arena.theta), m: keep(&adam.m), v: keep(&adam.v), state }
     }
 
     /// Written to a folder of its own, then renamed: a checkpoint is whole or absent.
@@ -48,7 +59,9 @@ impl Checkpoint {
         let write = || -> Result<()> {
             let _ = fs::remove_dir_all(&draft);
             fs::create_dir_all(&draft)?;
-            let tensors = [("theta", &self.theta), ("m", &self.m), ("v", &self.v)];
+            let own = self.state.iter().map(|(name, vector)| (name.as_str(), vector));
+            let tensors: Vec<_> =
+                [("theta", &self.theta), ("m", &self.m), ("v", &self.v)].into_iter().chain(own).collect();
             Tensor::write_safetensors(&tensors, draft.join("state.safetensors"))?;
             let position = Position { step: self.step, losses: self.losses, epochs: self.epochs.clone() };
             fs::write(draft.join("position.json"), serde_json::to_vec(&position)?)?;
@@ -83,19 +96,27 @@ impl Checkpoint {
                 Ok(tensors.swap_remove(at).1)
             };
             let (theta, m, v) = (take("theta")?, take("m")?, take("v")?);
-            Ok(Checkpoint { step: position.step, losses: position.losses, epochs: position.epochs, theta, m, v })
+            let Position { step, losses, epochs } = position;
+            Ok(Checkpoint { step, losses, epochs, theta, m, v, state: tensors })
         };
         read().map(Some).with_context(|| {
             format!("the checkpoint {} cannot be read; remove that folder to start the run afresh", folder.display())
         })
     }
 
-    pub fn restore(&self, arena: &mut Arena, adam: &mut Adam) {
+    /// # Errors
+    /// A vector of the method that the checkpoint does not hold.
+    pub fn restore(&self, arena: &mut Arena, adam: &mut Adam, method: &mut Combination<Values>) -> Result<()> {
         no_grad(|| {
             arena.theta.copy_(&self.theta);
             adam.m.copy_(&self.m);
             adam.v.copy_(&self.v);
-        });
+            for (name, Values(vector)) in method.state() {
+                let held = self.state.iter().find(|(own, _)| own == name);
+                vector.copy_(&held.with_context(|| format!("the checkpoint holds no \"{name}\""))?.1);
+            }
+            Ok(())
+        })
     }
 
     pub fn remove(places: &Places) {

@@ -4,6 +4,7 @@ mod adam;
 pub mod checkpoint;
 mod evaluate;
 pub mod fisher;
+mod hooks;
 mod loss;
 mod schedule;
 mod steps;
@@ -13,17 +14,16 @@ pub mod subject;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use tch::no_grad;
-
-use crate::method::{self, Moment, stream};
-use crate::network::Pass;
+use crate::arena::Values;
+use crate::method::{Combination, Hook, Method, Moment, stream};
 use crate::plan::Run;
 use crate::record::{Epoch, Outcome};
 use crate::task::batch::{Batch, epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
+use anyhow::Result;
 use checkpoint::Checkpoint;
+use hooks::StepPasses;
 use schedule::Schedule;
 use steps::StepLog;
 use study::RunStudy;
@@ -82,13 +82,16 @@ pub fn train(
     let total = per_epoch.saturating_mul(recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
 
     listener.phase("prepare");
-    let mut method = method::build(&run.method)?;
-    let mut study = RunStudy::new(run, task, subject, data, &picked, places, listener);
-    match method.prepare(&mut study) {
+    let mut method = Combination::<Values>::build(&run.method)?;
+    if recipe.dropout.is_none() {
+        subject.quiet(method.dropout(total));
+    }
+    let mut study = RunStudy { run, task, subject, data, picked: &picked, steps: total, places, listener, note: None };
+    match method.start(&mut study).and_then(|()| method.prepare(&mut study)) {
         Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step: 0 }),
         prepared => prepared?,
     }
-    let mask = study.into_note();
+    let mask = study.note;
 
     listener.phase("train");
     let schedule = Schedule::new(recipe.lr, method.warmup(recipe.warmup), total);
@@ -98,7 +101,7 @@ pub fn train(
     let mut losses = 0.0;
     let mut done = 0;
     if let Some(saved) = Checkpoint::read(places)? {
-        saved.restore(&mut subject.arena, &mut adam);
+        saved.restore(&mut subject.arena, &mut adam, &mut method)?;
         (done, losses, epochs) = (saved.step, saved.losses, saved.epochs);
     }
     log.start_after(done)?;
@@ -119,18 +122,26 @@ pub fn train(
         let batch = Batch::of(&data.train, &rows, subject.pad());
 
         let step = done + 1;
+        let at = Moment { seed: run.seed, step, steps: total, pass: 0 };
+        if method.has(Hook::Turn) {
+            let picked = &picked;
+            let mut study = RunStudy { run, task, subject, data, picked, steps: total, places, listener, note: None };
+            method.turn(&mut study, at);
+        }
         // A stream of its own for each step, so that neither the method's draws nor a resumption shifts dropout.
         tch::manual_seed(stream(run.seed, "dropout", u64::from(step)) as i64);
-        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train());
-        let loss = loss::mean(&logits, &subject.labels(&batch));
+        let (input, labels) = (subject.input(&batch), subject.labels(&batch));
+        let mut passes = StepPasses { subject, method: &method, input: &input, labels: &labels, at };
+        let Values(loss) = method.loss(&mut passes, at);
         subject.arena.backward(&loss);
-        let norm = no_grad(|| subject.arena.gradient.norm()).double_value(&[]);
+        let rate = schedule.rate(step);
+        hooks::raw(&mut subject.arena, &mut method, at, rate);
+        let norm = hooks::norm(&subject.arena);
         let loss = loss.double_value(&[]);
         if !(loss.is_finite() && norm.is_finite()) {
             return Ok(Ending::Diverged { step });
         }
-        let rate = schedule.rate(step);
-        adam.step(&mut subject.arena, method.as_ref(), rate, norm, Moment { seed: run.seed, step });
+        adam.step(&mut subject.arena, &mut method, rate, norm, at);
         losses += loss;
         done = step;
         let seen = u64::from(epoch) * picked.len() as u64 + (from + rows.len()) as u64;
@@ -139,7 +150,7 @@ pub fn train(
         if done % per_epoch == 0 || done == total {
             listener.phase("evaluate");
             let steps = if done % per_epoch == 0 { per_epoch } else { done % per_epoch };
-            let scored = evaluate::dev(task, subject, data, recipe.dev_size);
+            let scored = evaluate::dev(task, subject, &method, data, recipe.dev_size);
             if !scored.finite {
                 // The last update overflowed θ; the loss before it could not show that.
                 return Ok(Ending::Diverged { step });
@@ -169,7 +180,7 @@ pub fn train(
         }
         if listener.pause() {
             log.finish()?;
-            Checkpoint::of(&subject.arena, &adam, done, losses, epochs).write(places)?;
+            Checkpoint::of(&subject.arena, &adam, &mut method, done, losses, epochs).write(places)?;
             return Ok(Ending::Paused { step: done });
         }
     }

@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::loss::Labels;
-use crate::arena::{Arena, Layout};
+use crate::arena::{Arena, Layout, Shape, Stretch};
+use crate::method::{Adapter, Dropout, Part, Role};
 use crate::model::Config;
 use crate::network::encoder::shapes;
 use crate::network::weights::{self, Account};
@@ -18,38 +19,82 @@ pub struct Subject {
     pub encoder: Encoder,
     /// The config as it lies on disk.
     config: Config,
-    /// θ as the checkpoint has it, `[P]`; zeros where it has none.
-    start: Tensor,
-    /// D as the layout has it.
-    decay: Tensor,
     account: Account,
     /// Outputs of the head; `None` is a regression.
     classes: Option<i64>,
 }
 
 impl Subject {
-    /// Loads a model folder with a head for `classes` classes, or for a regression.
+    /// Loads a model folder with a head for `classes` classes, or for a regression, and with what a method adds beside
+    /// each part.
     ///
     /// # Errors
     /// A config or checkpoint that cannot be used, by file and tensor.
-    pub fn load(folder: &Path, classes: Option<i64>, device: Device) -> Result<Subject> {
+    pub fn load(
+        folder: &Path,
+        classes: Option<i64>,
+        device: Device,
+        adapters: &dyn Fn(&Part) -> Vec<Adapter>,
+    ) -> Result<Subject> {
         let config = Config::read(folder)?;
-        let layout = Layout::new(shapes(&config, classes.unwrap_or(1)));
-        let mut arena = Arena::new(layout, device);
+        let mut shapes = shapes(&config, classes.unwrap_or(1));
+        // Behind the model's own parameters, whose places stay as they are.
+        shapes.extend(adapter_shapes(&Layout::new(shapes.clone()), adapters));
+        let mut arena = Arena::new(Layout::new(shapes), device);
         let account = weights::load(&mut arena, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
-        let (start, decay) = (arena.theta.copy(), arena.decay.copy());
-        Ok(Subject { arena, encoder, config, start, decay, account, classes })
+        no_grad(|| arena.start.copy_(&arena.theta));
+        Ok(Subject { arena, encoder, config, account, classes })
+    }
+
+    /// Whether the subject holds just the adapters that a method adds.
+    pub fn has_adapters(&self, adapters: &dyn Fn(&Part) -> Vec<Adapter>) -> bool {
+        let held = self.arena.layout.parts.iter().filter(|part| part.role == Role::Adapter);
+        let held: Vec<_> = held.map(|part| (part.name.clone(), part.shape.clone())).collect();
+        let wanted = adapter_shapes(&self.arena.layout, adapters);
+        held == wanted.into_iter().map(|shape| (shape.name, shape.shape)).collect::<Vec<_>>()
     }
 
     /// Back to the pre-trained point, with the head of `seed` and the dropout of a recipe.
     pub fn reset(&mut self, seed: u64, dropout: Option<f64>) {
-        no_grad(|| {
-            self.arena.theta.copy_(&self.start);
-            self.arena.decay.copy_(&self.decay);
-        });
-        weights::draw(&mut self.arena, &self.config, &self.account.fresh, seed);
+        no_grad(|| self.arena.theta.copy_(&self.arena.start));
+        self.arena.free();
+        for part in &mut self.arena.layout.parts {
+            part.pretrained = part.role != Role::Adapter && !self.account.fresh.contains(&part.index);
+        }
+        self.draw_head(seed);
         self.encoder.config = self.config.clone().with_dropout(dropout);
+    }
+
+    /// The head (and whatever else the checkpoint lacks) of a seed.
+    pub fn draw_head(&mut self, seed: u64) {
+        weights::draw(&mut self.arena, &self.config, &self.account.fresh, seed, "head");
+    }
+
+    /// A part as a fresh layer has it; the pre-trained value no longer counts.
+    pub fn draw_anew(&mut self, part: usize, seed: u64) {
+        weights::draw(&mut self.arena, &self.config, &[part], seed, "reinit");
+        self.arena.layout.parts[part].pretrained = false;
+    }
+
+    /// Sets the dropout rates to zero that a method wants to be zero.
+    pub fn quiet(&mut self, dropout: Dropout) {
+        let config = &mut self.encoder.config;
+        let head = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        if dropout != Dropout::Model {
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            config.classifier_dropout = Some(if dropout == Dropout::Zero { 0.0 } else { head });
+        }
+    }
+
+    /// Zero, where a method has quieted the model's own dropout.
+    pub fn quieted_dropout(&self) -> Option<f64> {
+        (self.encoder.config.hidden_dropout_prob != self.config.hidden_dropout_prob).then_some(0.0)
+    }
+
+    /// A part of θ in its own shape, as a view.
+    pub fn theta_of(&self, part: &Part) -> Tensor {
+        part.shaped(&self.arena.theta)
     }
 
     /// # Errors
@@ -65,15 +110,15 @@ impl Subject {
 
     /// Where every tensor of the checkpoint and every parameter of the model went, in a sentence.
     pub fn account(&self) -> String {
-        let segments = &self.arena.layout.segments;
-        let fresh: Vec<&str> = self.account.fresh.iter().map(|&i| segments[i].name.as_str()).collect();
+        let parts = &self.arena.layout.parts;
+        let fresh: Vec<&str> = self.account.fresh.iter().map(|&i| parts[i].name.as_str()).collect();
         let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let unused: Vec<&str> = self.account.unused.iter().map(String::as_str).collect();
         format!(
             "{} parameters in {} tensors, {} of them in the encoder; drawn anew: {}; in the checkpoint but not used: {}",
             self.arena.layout.len,
-            segments.len(),
-            self.arena.layout.encoder_len(),
+            parts.len(),
+            self.arena.layout.encoder().iter().map(|part| part.len).sum::<i64>(),
             list(&fresh),
             list(&unused)
         )
@@ -125,4 +170,24 @@ impl Subject {
         let values = Tensor::from_slice(&batch.labels).to_device(self.arena.device());
         if self.is_regression() { Labels::Values(values) } else { Labels::Classes(values.to_kind(Kind::Int64)) }
     }
+}
+
+/// What a method adds, named after the parts that it stands beside.
+fn adapter_shapes(layout: &Layout, adapters: &dyn Fn(&Part) -> Vec<Adapter>) -> Vec<Shape> {
+    let beside = |part: &Part| {
+        let name = adapter_name(part, "");
+        let shape = |Adapter { suffix, shape }| Shape {
+            name: format!("{name}{suffix}"),
+            shape,
+            role: Role::Adapter,
+            decays: true,
+        };
+        adapters(part).into_iter().map(shape).collect::<Vec<_>>()
+    };
+    layout.parts.iter().filter(|part| part.role != Role::Adapter).flat_map(beside).collect()
+}
+
+/// `….query.lora_A.weight` for the adapter of `….query.weight` with suffix `lora_A.weight`.
+pub fn adapter_name(part: &Part, suffix: &str) -> String {
+    format!("{}.{suffix}", part.name.strip_suffix(".weight").unwrap_or(&part.name))
 }

@@ -53,6 +53,21 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<bool> {
         .collect()
 }
 
+/// Marks exactly the `k` smallest scores; among equal scores at the border the lower index wins.
+pub fn bottom_k(scores: &[f32], k: usize) -> Vec<bool> {
+    if k == 0 {
+        return vec![false; scores.len()];
+    }
+    let border = kth_largest(scores, scores.len() - k + 1);
+    let mut ties = k - scores.iter().filter(|&&s| s < border).count();
+    let mut is_kept = |s: f32| {
+        let tie = s == border && ties > 0;
+        ties -= usize::from(tie);
+        tie || s < border
+    };
+    scores.iter().map(|&s| is_kept(s)).collect()
+}
+
 /// The q-th quantile, q in [0, 1], by linear interpolation between order statistics (NumPy's default).
 pub fn quantile(scores: &[f32], q: f64) -> f64 {
     let n = scores.len();
@@ -108,6 +123,10 @@ mod tests {
             let mut expected = order[..k].to_vec();
             expected.sort_unstable();
             prop_assert_eq!(marked(&top_k(&scores, k)), expected);
+            order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(a.cmp(&b)));
+            let mut expected = order[..k].to_vec();
+            expected.sort_unstable();
+            prop_assert_eq!(marked(&bottom_k(&scores, k)), expected);
         }
     }
 }
