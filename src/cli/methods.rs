@@ -70,6 +70,7 @@ fn show(name: &str) -> Result<()> {
     if methods.len() > 1 {
         print(&format!("{}: all of them at once, in this order\n", method::canonical(&names)))?;
     }
+    methods.sort_by_key(|method| METHODS.iter().position(|other| other.name == method.name));
     for (place, method) in methods.into_iter().enumerate() {
         if place > 0 {
             print("")?;

@@ -1,7 +1,7 @@
 //! A sweep file together with this machine: its names resolved to files, its runs with their ids.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Places, Refusal};
-use crate::method::{self, METHODS};
+use crate::method::{self, METHODS, Size};
 use crate::model;
 use crate::plan::{self, Run, RunId, point};
 use crate::record::store::Store;
@@ -93,7 +93,16 @@ impl Workspace {
                 faults.push(Fault::new(span, title, "this model").help(format!("set max_length to {most} or less")));
             }
         }
-        faults.extend(unsuited(&sweep, &drafts, |model| models.get(model).map(|(_, config)| config.num_hidden_layers)));
+        faults.extend(unsuited(&sweep, &drafts, |run| {
+            let (config, labels) =
+                (&models.get(&run.model.name)?.1, tasks.get(&run.task.name)?.labels.outputs() as i64);
+            Some(Size {
+                layers: config.num_hidden_layers,
+                hidden: config.hidden_size,
+                parameters: config.parameters(labels),
+                head: config.head_parameters(labels),
+            })
+        }));
         if !faults.is_empty() {
             return Err(sweep.faults(faults).into());
         }
@@ -111,7 +120,11 @@ impl Workspace {
             run.model.hash = model_hashes.get(&run.model.name)?.clone();
             Some((run.id(), run))
         };
-        let runs = drafts.into_iter().filter_map(complete).collect();
+        let runs: Vec<(RunId, Run)> = drafts.into_iter().filter_map(complete).collect();
+        let faults = repeated(&sweep, &runs);
+        if !faults.is_empty() {
+            return Err(sweep.faults(faults).into());
+        }
         let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
         Ok(Workspace { sweep, store: Store::new(results), tasks, models, runs, only })
@@ -148,25 +161,55 @@ impl Workspace {
     }
 }
 
-/// A fault for every mode whose numbers do not suit a model, or each other. `layers` says how many a model has.
-fn unsuited(sweep: &Sweep, runs: &[Run], layers: impl Fn(&str) -> Option<usize>) -> Vec<Fault> {
-    let mut seen: BTreeSet<(&str, &str, String)> = BTreeSet::new();
+/// A fault for every mode whose numbers do not suit a model, or each other.
+fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) -> Vec<Fault> {
+    let mut seen: HashSet<(&str, &str, &str, String)> = HashSet::new();
     let mut faults = Vec::new();
-    for run in runs {
-        let Some(layers) = layers(&run.model.name) else { continue };
+    // Seeds vary slowest: the first seed's runs hold every setting.
+    for run in runs.iter().take_while(|run| run.seed == runs[0].seed) {
         let numbers: String = run.method.numbers.iter().map(|(name, value)| format!("{name}={value} ")).collect();
-        if !seen.insert((&run.model.name, &run.mode, numbers)) {
+        let Some(size) = size(run).filter(|_| seen.insert((&run.task.name, &run.model.name, &run.mode, numbers)))
+        else {
             continue;
-        }
-        if let Err(why) = method::check(&run.method, layers) {
-            let place = values(sweep, "mode").into_iter().find(|(name, _)| *name == run.mode);
+        };
+        if let Err(why) = method::check(&run.method, &size) {
             let title = format!("mode \"{}\" cannot be trained on {}", run.mode, run.model.name);
-            let at = place.map_or(0..0, |(_, span)| span);
-            let help = format!("{why}: change the number in [mode.\"{}\"] or [grid]", run.mode);
-            faults.push(Fault::new(at, title, "with these numbers").help(help));
+            let help = format!(
+                "{why}: change the number in [mode.\"{}\"] or [grid], or leave these runs out by [[exclude]]",
+                run.mode
+            );
+            faults.push(Fault::new(mode_span(sweep, &run.mode), title, "with these numbers").help(help));
         }
     }
     faults
+}
+
+/// A fault for every mode that asks for a run that another mode, or the same one, asks for too.
+fn repeated(sweep: &Sweep, runs: &[(RunId, Run)]) -> Vec<Fault> {
+    let mut first: HashMap<&RunId, &Run> = HashMap::new();
+    let mut modes: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for (id, run) in runs {
+        if let Some(other) = first.insert(id, run) {
+            modes.insert((&other.mode, &run.mode));
+        }
+    }
+    let fault = |(first, second): (&str, &str)| {
+        let (title, help) = if first == second {
+            let title = format!("mode {second} asks for the same run twice");
+            (title, "an axis of [grid] makes no difference to it: give that number in its own table alone")
+        } else {
+            (
+                format!("{first} and {second} ask for the same run"),
+                "their methods and numbers are equal: keep one of them",
+            )
+        };
+        Fault::new(mode_span(sweep, second), title, "again here").help(help)
+    };
+    modes.into_iter().map(fault).collect()
+}
+
+fn mode_span(sweep: &Sweep, mode: &str) -> Range<usize> {
+    values(sweep, "mode").into_iter().find(|(name, _)| name == mode).map_or(0..0, |(_, span)| span)
 }
 
 fn read_text(file: &Path) -> Result<String> {
@@ -189,7 +232,8 @@ fn read_filter(text: &str) -> Result<Filter> {
     let mut names: BTreeSet<&str> = ["task", "model", "mode", "seed"].into();
     names.extend(RECIPE.iter().map(|n| n.name));
     names.extend(METHODS.iter().flat_map(|m| m.numbers).map(|n| n.name));
-    let names: Vec<&str> = names.into_iter().collect();
+    let shared = method::shared_numbers();
+    let names: Vec<&str> = names.into_iter().chain(shared.iter().map(String::as_str)).collect();
     Filter::parse(text, &names).map_err(|error| Refusal(error.to_string()).into())
 }
 

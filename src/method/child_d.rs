@@ -20,7 +20,7 @@
 use anyhow::Result;
 
 use super::child::{self, Child, Numbers};
-use super::{Block, Claim, FIDELITY, FISHER_SEED, Fidelity, Hook, Info, Method, P, Pick, Study, Vector};
+use super::{Block, Claim, FIDELITY, FISHER_SEED, Hook, Info, Method, P, Study, Vector};
 
 pub const INFO: Info = Info {
     name: "child-d",
@@ -58,13 +58,7 @@ impl<V: Vector> Method<V> for ChildD<V> {
     }
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        let Numbers { p, fidelity, fisher_seed } = self.numbers;
-        let pick = match fidelity {
-            Fidelity::Paper => Pick::Share(p),
-            Fidelity::Code => Pick::Percentile(p),
-        };
-        let mask = study.child(self.numbers.fisher(), fisher_seed, pick)?;
-        self.child.fix(mask, fidelity, study)
+        self.child.fix_by_fisher(self.numbers, true, study)
     }
 
     fn gradient(&mut self, block: &Block<V>, gradient: V) -> V {

@@ -63,7 +63,8 @@ impl<V: Vector> Method<V> for ChildRandom<V> {
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
         let mask = study.random_child(self.numbers.mask_seed, self.numbers.p)?;
-        self.child.fix(mask, self.numbers.fidelity, study)
+        self.child.fix(mask, self.numbers.fidelity, study);
+        Ok(())
     }
 
     fn gradient(&mut self, block: &Block<V>, gradient: V) -> V {

@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::Map;
 
 use super::{
-    Adapter, Block, Claim, Dropout, Hook, Info, Leaves, List, METHODS, Method, Moment, Part, Passes, Study, Vector,
-    build_one, info,
+    Adapter, Block, Claim, Dropout, Hook, Info, Leaves, List, METHODS, Method, Moment, Part, Passes, Size, Study,
+    Vector, build_one, info,
 };
 use crate::plan::Choice;
 
@@ -45,8 +45,12 @@ impl<V: Vector + 'static> Combination<V> {
 }
 
 impl<V: Vector + 'static> Method<V> for Combination<V> {
-    fn check(&self, layers: usize) -> Result<(), String> {
-        self.methods.iter().try_for_each(|(_, method)| method.check(layers))
+    fn check(&self, model: &Size) -> Result<(), String> {
+        self.methods.iter().try_for_each(|(_, method)| method.check(model))
+    }
+
+    fn rate(&self, part: &Part) -> f64 {
+        self.with(Hook::Rate).map(|method| method.rate(part)).product()
     }
 
     fn adapters(&self, part: &Part) -> Vec<Adapter> {
@@ -163,10 +167,10 @@ fn contradiction(a: &Info, b: &Info) -> Option<String> {
     Some(format!("{both} contradict each other: {clash}"))
 }
 
-/// Whether a method with these numbers suits an encoder of so many layers; if not, why.
-pub fn check(choice: &Choice, layers: usize) -> Result<(), String> {
+/// Whether a method with these numbers suits a model; if not, why.
+pub fn check(choice: &Choice, model: &Size) -> Result<(), String> {
     let method = Combination::<List>::build(choice).map_err(|error| format!("{error:#}"))?;
-    method.check(layers)?;
+    method.check(model)?;
     let number = |name: &str| choice.numbers.get(name).and_then(serde_json::Value::as_i64);
     match (number("top_layers"), number("reinit_layers")) {
         (Some(trained), Some(drawn)) if drawn > trained => {
@@ -218,14 +222,16 @@ mod tests {
     /// g = 1 through child-f at p = 1 and child-d with mask (1, 0), then llrd.
     #[test]
     fn hooks_act_one_after_the_other() {
-        let numbers = [("child-f.p", 1.0.into()), ("child-d.p", 0.5.into()), ("layer_decay", 0.5.into())];
-        let mut bench = Bench::of("child-f+child-d+llrd", &numbers, &[1.0, 2.0]);
+        let numbers =
+            [("child-f.p", 1.0.into()), ("child-d.p", 0.5.into()), ("layer_decay", 0.5.into()), ("t0", 1.into())];
+        let mut bench = Bench::of("child-f+child-d+llrd+recadam", &numbers, &[1.0, 2.0]);
         bench.mask = vec![1.0, 0.0];
         bench.model_of(1);
         bench.part.name = "encoder.layer.0.output.dense.weight".into();
         bench.prepare();
         assert_eq!(bench.gradient(&[1.0, 1.0]), [1.0, 0.0]);
-        assert_eq!(bench.step(&[0.0; 2], &[1.0, 1.0]), [0.5, 0.5]);
+        assert_eq!(bench.step(&[0.0; 2], &[1.0, 1.0]), [0.5, 0.5], "recadam at t₀");
+        assert_eq!(bench.method.rate(&bench.part), 0.5, "the only layer");
     }
 
     #[test]
@@ -234,9 +240,19 @@ mod tests {
             name: name.into(),
             numbers: numbers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
         };
-        let both = |k, l| check(&choice("top-k+reinit", &[("top_layers", k), ("reinit_layers", l)]), 6);
+        let model = Size { layers: 6, hidden: 384, parameters: 22_713_600, head: 770 };
+        let both = |k, l| check(&choice("top-k+reinit", &[("top_layers", k), ("reinit_layers", l)]), &model);
         assert_eq!(both(3, 3), Ok(()));
         assert!(both(2, 3).is_err_and(|why| why.contains("trains only 2")));
-        assert!(check(&choice("top-k", &[("top_layers", 7)]), 6).is_err_and(|why| why.contains("6 layers")));
+        let wrong = |name, numbers: &[_]| check(&choice(name, numbers), &model).expect_err("a refusal");
+        assert!(wrong("top-k", &[("top_layers", 7)]).contains("6 layers"));
+        assert!(wrong("lora", &[("rank", 385), ("lora_alpha", 16)]).contains("384"));
+        let fish = |keep: f64| {
+            let mut choice = choice("fish", &[("fish_samples", 8)]);
+            choice.numbers.insert("keep".into(), keep.into());
+            check(&choice, &model)
+        };
+        assert!(fish(1e-9).is_err_and(|why| why.contains("the head alone has 770")));
+        assert_eq!(fish(0.005), Ok(()));
     }
 }

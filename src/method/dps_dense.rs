@@ -55,7 +55,7 @@ impl<V: Vector> Method<V> for DpsDense<V> {
     }
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        self.scores = Some(study.zeros(study.parts().last().map_or(0, |part| part.offset + part.len)));
+        self.scores = Some(study.zeros(study.entries()));
         Ok(())
     }
 

@@ -70,8 +70,7 @@ impl<V: Vector> Method<V> for DpsMix<V> {
     }
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        let entries = study.parts().last().map_or(0, |part| part.offset + part.len);
-        let zeros = || study.zeros(entries);
+        let zeros = || study.zeros(study.entries());
         self.memory = Some(Memory { scores: zeros(), kept: zeros(), begun: zeros() });
         Ok(())
     }
@@ -91,7 +90,12 @@ impl<V: Vector> Method<V> for DpsMix<V> {
                     if begins {
                         memory.scores.put(part.offset, &study.zeros(part.len));
                     }
-                    let now = weight.row().bernoulli(DpsMix::<V>::key(at), 1.0 - dps_drop, part.offset);
+                    let now = if part.pretrained {
+                        weight.row().bernoulli(DpsMix::<V>::key(at), 1.0 - dps_drop, part.offset)
+                    } else {
+                        // Not mixed in this stage: every column is kept.
+                        study.zeros(columns).shifted(1.0)
+                    };
                     memory.kept.put(part.offset, &before.plus(&now));
                 }
                 Stage::Select if begins => {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use super::child::Child;
-use super::{Block, Claim, Fidelity, Hook, Info, Method, Study, Vector, number};
+use super::{Block, Claim, Fidelity, Hook, Info, Method, Size, Study, Vector, number};
 use crate::spec::number::{Domain, Standard};
 
 pub const INFO: Info = Info {
@@ -42,7 +42,7 @@ pub const INFO: Info = Info {
     ],
     hooks: &[Hook::Gradient],
     claims: &[Claim::Trained],
-    against: &[],
+    against: &[("reinit", "fish would leave nearly all weights that reinit drew at random as they are")],
 };
 
 #[derive(Deserialize)]
@@ -64,9 +64,22 @@ impl<V: Vector> Fish<V> {
 }
 
 impl<V: Vector> Method<V> for Fish<V> {
+    fn check(&self, &Size { parameters, head, .. }: &Size) -> Result<(), String> {
+        let all = (self.numbers.keep * parameters as f64) as i64;
+        if all > head {
+            return Ok(());
+        }
+        let least = (head + 1) as f64 / parameters as f64;
+        Err(format!(
+            "keep = {} is {all} of {parameters} parameters, and the head alone has {head}: set keep above {least:.1e}",
+            self.numbers.keep
+        ))
+    }
+
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
         let mask = study.fish(self.numbers.fish_samples, self.numbers.keep)?;
-        self.chosen.fix(mask, Fidelity::Paper, study)
+        self.chosen.fix(mask, Fidelity::Paper, study);
+        Ok(())
     }
 
     fn gradient(&mut self, block: &Block<V>, gradient: V) -> V {

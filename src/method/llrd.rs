@@ -8,7 +8,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::{Block, Hook, Info, Method, Part, Role, Study, Vector, number, top_k};
+use super::{Hook, Info, Method, Part, Role, Study, Vector, number, top_k};
 use crate::spec::number::{Domain, Standard};
 
 pub const INFO: Info = Info {
@@ -19,7 +19,7 @@ pub const INFO: Info = Info {
             ICLR 2021, arXiv 2006.05987",
     choices: &[
         "pooler and head have the whole rate",
-        "decay towards zero takes the layer's rate too, as parameter groups of an optimizer do",
+        "decay towards zero and the pull of another method take the layer's rate too, as parameter groups of an optimizer do",
     ],
     numbers: &[number(
         "layer_decay",
@@ -27,7 +27,7 @@ pub const INFO: Info = Info {
         Domain::Real { above: 0.0, up_to: 1.0 },
         Standard::Real(0.95),
     )],
-    hooks: &[Hook::Step],
+    hooks: &[Hook::Rate],
     claims: &[],
     against: &[],
 };
@@ -48,9 +48,15 @@ impl Llrd {
     pub fn new(numbers: Numbers) -> Llrd {
         Llrd { numbers, layers: 0 }
     }
+}
 
-    /// dⁿ for a part.
-    fn share(&self, part: &Part) -> f64 {
+impl<V: Vector> Method<V> for Llrd {
+    fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
+        self.layers = top_k::layers(&study.parts());
+        Ok(())
+    }
+
+    fn rate(&self, part: &Part) -> f64 {
         let steps_down = match (part.role, part.layer()) {
             (Role::Embeddings, _) => self.layers + 1,
             (_, Some(layer)) => self.layers - layer.min(self.layers),
@@ -60,25 +66,10 @@ impl Llrd {
     }
 }
 
-impl<V: Vector> Method<V> for Llrd {
-    fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        let parts = study.parts();
-        self.layers = top_k::layers(&parts);
-        for part in &parts {
-            study.scale_decay(part, self.share(part));
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, block: &Block<V>, _: &V, step: V) -> V {
-        step.scaled(self.share(block.part))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::testing::{Bench, assert_close};
+    use crate::method::testing::Bench;
 
     /// BERT-large at 2e-5 and d = 0.95: top layer 1.9e-5, layer 0 5.84e-6, embeddings 5.55e-6.
     #[test]
@@ -88,7 +79,7 @@ mod tests {
         bench.prepare();
         let mut rate = |name: &str, role: Role| {
             (bench.part.name, bench.part.role) = (name.to_owned(), role);
-            bench.step(&[0.0], &[2e-5])[0]
+            2e-5 * bench.method.rate(&bench.part)
         };
         let found = [
             rate("encoder.layer.23.output.dense.weight", Role::Encoder),
@@ -99,6 +90,5 @@ mod tests {
         for (found, expected) in found.iter().zip([1.9e-5, 5.84e-6, 5.55e-6, 2e-5]) {
             assert!((found / expected - 1.0).abs() < 1e-3, "{found} instead of {expected}");
         }
-        assert_close(&[bench.decays[0], *bench.decays.last().expect("a head")], &[0.95f64.powi(25), 1.0]);
     }
 }

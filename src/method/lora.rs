@@ -7,7 +7,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::{Adapter, Claim, Hook, Info, Leaves, Method, Part, Role, Study, Vector, number, stream};
+use super::{Adapter, Claim, Hook, Info, Leaves, Method, Part, Role, Size, Study, Vector, number, stream};
 use crate::spec::number::{Domain, Standard};
 
 const FROZEN: &str = "lora freezes everything that has a pre-trained value, and that is all it acts on";
@@ -39,6 +39,7 @@ pub const INFO: Info = Info {
         ("weight-decay", FROZEN),
         ("recadam", FROZEN),
         ("l2-sp", FROZEN),
+        ("sage", "sage scales each step by |θ ⊙ g|, which stays zero where lora's B begins at zero"),
         ("reinit", "lora would leave the layers that reinit drew at random as they are"),
     ],
 };
@@ -68,6 +69,11 @@ fn is_adapted(part: &Part) -> bool {
 }
 
 impl<V: Vector> Method<V> for Lora {
+    fn check(&self, &Size { hidden, .. }: &Size) -> Result<(), String> {
+        let rank = self.numbers.rank;
+        if rank <= hidden { Ok(()) } else { Err(format!("rank is {rank}, and the matrices have {hidden} rows")) }
+    }
+
     fn adapters(&self, part: &Part) -> Vec<Adapter> {
         let rank = self.numbers.rank;
         match part.shape[..] {

@@ -46,7 +46,7 @@ use crate::spec::number::{Domain, Number, Standard};
 
 pub use combination::{Combination, canonical, check, refusal};
 pub use list::List;
-pub use part::{Adapter, Part, Role};
+pub use part::{Adapter, Part, Role, Size};
 pub use study::{Block, Fisher, Leaves, Moment, Passes, Pick, Study};
 pub use vector::Vector;
 
@@ -90,6 +90,7 @@ pub enum Hook {
     Gradient,
     Step,
     Pull,
+    Rate,
 }
 
 /// What only one method of a combination can decide.
@@ -111,12 +112,14 @@ pub enum Dropout {
     /// Zero but for the dropout before the head.
     HeadOnly,
     Zero,
+    /// Every rate is the model's own, whatever the other methods of a combination want.
+    Needed,
 }
 
 /// The hooks, in the order in which a run meets them. Every default is full fine-tuning.
 pub trait Method<V: Vector> {
-    /// Whether these numbers make sense for an encoder of so many layers; if not, why.
-    fn check(&self, _layers: usize) -> Result<(), String> {
+    /// Whether these numbers make sense for a model; if not, why.
+    fn check(&self, _model: &Size) -> Result<(), String> {
         Ok(())
     }
 
@@ -143,6 +146,11 @@ pub trait Method<V: Vector> {
     /// Once, before the first step: scores, masks, what is trained, what decays.
     fn prepare(&mut self, _study: &mut dyn Study<V>) -> Result<()> {
         Ok(())
+    }
+
+    /// The learning rate of a part, as a share of the run's: of its step, its decay and its pull.
+    fn rate(&self, _part: &Part) -> f64 {
+        1.0
     }
 
     /// At each step before the forward pass.
@@ -267,6 +275,17 @@ pub fn info(name: &str) -> Option<&'static Info> {
     METHODS.iter().copied().find(|method| method.name == name)
 }
 
+/// The numbers that several methods have, as a combination names each of them: `child-f.p`.
+pub fn shared_numbers() -> Vec<String> {
+    let has = |method: &Info, name: &str| method.numbers.iter().any(|n| n.name == name);
+    let is_shared = |name: &str| METHODS.iter().filter(|method| has(method, name)).count() > 1;
+    let of = |method: &&'static Info| {
+        let (owner, numbers) = (method.name, method.numbers.iter().filter(|n| is_shared(n.name)));
+        numbers.map(move |n| format!("{owner}.{}", n.name)).collect::<Vec<_>>()
+    };
+    METHODS.iter().flat_map(of).collect()
+}
+
 fn read<T: DeserializeOwned>(numbers: Map<String, Value>) -> Result<T> {
     Ok(serde_json::from_value(Value::Object(numbers))?)
 }
@@ -302,9 +321,10 @@ methods! {
     r_drop::RDrop,
     noisytune::NoisyTune,
     hype::Hype,
+    // Before those that mask or weigh the gradient, which its penalty is a part of.
+    l2_sp::L2Sp,
     dps_dense::DpsDense,
     dps_mix::DpsMix,
-    l2_sp::L2Sp,
     bitfit::BitFit,
     lora::Lora,
     fish::Fish,

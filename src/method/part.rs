@@ -53,3 +53,15 @@ pub struct Adapter {
     pub suffix: &'static str,
     pub shape: Vec<i64>,
 }
+
+/// What planning knows of a model and its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Layers of the encoder.
+    pub layers: usize,
+    /// H, the width of a layer's input.
+    pub hidden: i64,
+    /// P, all parameters, the head's among them.
+    pub parameters: i64,
+    pub head: i64,
+}

@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use super::child::{self, Child, Numbers};
-use super::{Block, Claim, FIDELITY, FISHER_SEED, Fidelity, Hook, Info, Method, P, Pick, Role, Study, Vector};
+use super::{Block, Claim, FIDELITY, FISHER_SEED, Hook, Info, Method, P, Role, Study, Vector};
 
 const ZERO: &str = "prune sets weights to zero that it draws to their pre-trained values";
 
@@ -43,18 +43,14 @@ impl<V: Vector> Method<V> for Prune<V> {
     }
 
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        let Numbers { p, fidelity, fisher_seed } = self.numbers;
-        let pick = match fidelity {
-            Fidelity::Paper => Pick::Share(p),
-            Fidelity::Code => Pick::Percentile(p),
-        };
-        let mask = study.child(self.numbers.fisher(), fisher_seed, pick)?;
+        self.child.fix_by_fisher(self.numbers, true, study)?;
+        let Some(mask) = self.child.mask() else { return Ok(()) };
         let theta = study.theta();
         for part in study.parts().iter().filter(|part| part.role == Role::Encoder) {
             let stretch = |whole: &V| whole.stretch(part.offset, part.len);
-            study.set_theta(part, &stretch(&theta).times(&stretch(&mask)));
+            study.set_theta(part, &stretch(&theta).times(&stretch(mask)));
         }
-        self.child.fix(mask, fidelity, study)
+        Ok(())
     }
 
     fn gradient(&mut self, block: &Block<V>, gradient: V) -> V {

@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use super::{FIDELITY, Fidelity, Hook, Info, Method, Moment, NOT_NEGATIVE, Passes, Vector, number};
+use super::{Dropout, FIDELITY, Fidelity, Hook, Info, Method, Moment, NOT_NEGATIVE, Passes, Vector, number};
 use crate::spec::number::Standard;
 
 pub const INFO: Info = Info {
@@ -20,7 +20,8 @@ pub const INFO: Info = Info {
         "fidelity = \"code\": the divergence is summed over the batch while the losses are averaged, as in the authors' \
          README and program, which makes α grow with the batch",
         "for a regression it is the squared difference of the two outputs",
-        "without dropout the two passes agree and it is vanilla at twice the price",
+        "it needs the model's dropout, and keeps it in a combination that would set it to zero; with a [train] dropout of 0 \
+         the two passes agree and it is vanilla at twice the price",
         "the loss in records and logs is the whole of L",
     ],
     numbers: &[number("rdrop_alpha", "α, weight of the divergence", NOT_NEGATIVE, Standard::Real(1.0)), FIDELITY],
@@ -47,6 +48,10 @@ impl RDrop {
 }
 
 impl<V: Vector> Method<V> for RDrop {
+    fn dropout(&self, _: u32) -> Dropout {
+        Dropout::Needed
+    }
+
     fn loss(&self, passes: &mut dyn Passes<V>, _: Moment) -> V {
         let (one, other) = (passes.pass(), passes.pass());
         let apart = match self.numbers.fidelity {

@@ -6,7 +6,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::{Hook, Info, Method, Role, Study, Vector, number, top_k};
+use super::{Hook, Info, Method, Role, Size, Study, Vector, number, top_k};
 use crate::spec::number::{Domain, Standard};
 
 pub const INFO: Info = Info {
@@ -47,7 +47,7 @@ impl Reinit {
 }
 
 impl<V: Vector> Method<V> for Reinit {
-    fn check(&self, layers: usize) -> Result<(), String> {
+    fn check(&self, &Size { layers, .. }: &Size) -> Result<(), String> {
         let l = self.numbers.reinit_layers;
         if l <= layers { Ok(()) } else { Err(format!("reinit_layers is {l}, and the model has {layers} layers")) }
     }
@@ -65,8 +65,8 @@ impl<V: Vector> Method<V> for Reinit {
 
 #[cfg(test)]
 mod tests {
-    use crate::method::Method;
     use crate::method::testing::Bench;
+    use crate::method::{Method, Size};
 
     #[test]
     fn the_top_layers_and_the_pooler_are_drawn() {
@@ -77,6 +77,7 @@ mod tests {
             assert_eq!(bench.drawn.join(" "), drawn);
         }
         let bench = Bench::of("reinit", &[("reinit_layers", 7.into())], &[0.0]);
-        assert!(bench.method.check(6).is_err_and(|why| why.contains("6 layers")));
+        let model = Size { layers: 6, hidden: 8, parameters: 100, head: 9 };
+        assert!(bench.method.check(&model).is_err_and(|why| why.contains("6 layers")));
     }
 }

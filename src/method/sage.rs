@@ -17,7 +17,7 @@ pub const INFO: Info = Info {
     equation: "I = |θ⊙g|,  Î = bias-corrected average of I by β₃,  θ ← θ − ηΔ ⊙ |I − Î| ⊘ Î",
     paper: "Liang et al., No Parameters Left Behind, ICLR 2022, arXiv 2202.02664",
     choices: &[
-        "it acts on the matrices of the encoder (and on adapters beside them); everything else takes Adam's step",
+        "it acts on the matrices of the encoder; everything else takes Adam's step",
         "with the bias correction the first step of the matrices is exactly zero, as in the authors' program",
         "1e-12 stands beside Î in the denominator, the square of the authors' ε",
         "it wants 2 to 5 times the learning rate of AdamW; β₃ in the paper is 0.6 to 0.9",
@@ -25,7 +25,7 @@ pub const INFO: Info = Info {
     numbers: &[number(
         "beta3",
         "β₃, decay of the average sensitivity",
-        Domain::RealBelow { from: 0.0, below: 1.0 },
+        Domain::RealBelow { from: 0.01, below: 1.0 },
         Standard::Real(0.75),
     )],
     hooks: &[Hook::Step],
@@ -53,13 +53,12 @@ impl<V> Sage<V> {
 
 impl<V: Vector> Method<V> for Sage<V> {
     fn prepare(&mut self, study: &mut dyn Study<V>) -> Result<()> {
-        let entries = study.parts().last().map_or(0, |part| part.offset + part.len);
-        self.average = Some(study.zeros(entries));
+        self.average = Some(study.zeros(study.entries()));
         Ok(())
     }
 
     fn step(&mut self, block: &Block<V>, gradient: &V, step: V) -> V {
-        let is_matrix = matches!(block.part.role, Role::Encoder | Role::Adapter) && block.part.shape.len() == 2;
+        let is_matrix = block.part.role == Role::Encoder && block.part.is_linear_weight();
         let Some(average) = self.average.as_mut().filter(|_| is_matrix) else { return step };
         let beta3 = self.numbers.beta3;
         let sensitivity = block.theta.times(gradient).abs();

@@ -52,6 +52,9 @@ pub trait Study<V> {
     /// Steps of the whole run.
     fn steps(&self) -> u32;
 
+    /// P, entries of the arena.
+    fn entries(&self) -> i64;
+
     /// Zeros, `[len]`.
     fn zeros(&self, len: i64) -> V;
 

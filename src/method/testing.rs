@@ -173,6 +173,10 @@ impl Study<List> for Bench {
         self.moment.steps
     }
 
+    fn entries(&self) -> i64 {
+        self.parts().last().map_or(0, |part| part.offset + part.len)
+    }
+
     fn zeros(&self, len: i64) -> List {
         List::flat(&vec![0.0; len as usize])
     }

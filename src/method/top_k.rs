@@ -6,7 +6,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::{Claim, Info, Method, Part, Role, Study, Vector, number};
+use super::{Claim, Info, Method, Part, Role, Size, Study, Vector, number};
 use crate::spec::number::{Domain, Standard};
 
 pub const INFO: Info = Info {
@@ -51,7 +51,7 @@ pub fn layers(parts: &[Part]) -> usize {
 }
 
 impl<V: Vector> Method<V> for TopK {
-    fn check(&self, layers: usize) -> Result<(), String> {
+    fn check(&self, &Size { layers, .. }: &Size) -> Result<(), String> {
         let k = self.numbers.top_layers;
         if k <= layers { Ok(()) } else { Err(format!("top_layers is {k}, and the model has {layers} layers")) }
     }
@@ -69,8 +69,8 @@ impl<V: Vector> Method<V> for TopK {
 
 #[cfg(test)]
 mod tests {
-    use crate::method::Method;
     use crate::method::testing::Bench;
+    use crate::method::{Method, Size};
 
     #[test]
     fn the_layers_below_are_frozen() {
@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(trained(1), "layer 2 pooler classifier");
         assert_eq!(trained(3), "layer 0 layer 1 layer 2 pooler classifier");
         let bench = Bench::of("top-k", &[("top_layers", 4.into())], &[0.0]);
-        assert_eq!(bench.method.check(3), Err("top_layers is 4, and the model has 3 layers".to_owned()));
+        let model = Size { layers: 3, hidden: 8, parameters: 100, head: 9 };
+        assert_eq!(bench.method.check(&model), Err("top_layers is 4, and the model has 3 layers".to_owned()));
     }
 }

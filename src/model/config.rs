@@ -121,6 +121,22 @@ impl Config {
         Ok(config)
     }
 
+    /// Parameters of a head of `labels` outputs over the pooled first token.
+    pub fn head_parameters(&self, labels: i64) -> i64 {
+        labels * self.hidden_size + labels
+    }
+
+    /// Parameters of the whole model with such a head.
+    pub fn parameters(&self, labels: i64) -> i64 {
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let linear = |into: i64, out: i64| into * out + out;
+        let norm = 2 * hidden;
+        let tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) * hidden;
+        let layer = 4 * linear(hidden, hidden) + linear(hidden, inner) + linear(inner, hidden) + 2 * norm;
+        let pooler = linear(hidden, hidden);
+        tables + norm + self.num_hidden_layers as i64 * layer + pooler + self.head_parameters(labels)
+    }
+
     /// Every dropout rate replaced, as `[train] dropout` asks.
     pub fn with_dropout(mut self, rate: Option<f64>) -> Config {
         if let Some(rate) = rate {
@@ -148,6 +164,21 @@ mod tests {
         let config = Config::parse(&format!("{MINIMAL}}}")).expect("a config");
         assert_eq!((config.hidden_dropout_prob, config.initializer_range, config.type_vocab_size), (0.1, 0.02, 2));
         assert_eq!(config.with_dropout(Some(0.0)).classifier_dropout, Some(0.0));
+    }
+
+    /// BertForSequenceClassification of transformers with two labels, sum(p.numel() for p in model.parameters()).
+    #[test]
+    fn parameters_are_counted_as_transformers_does() {
+        let sized = |vocab_size, hidden_size, num_hidden_layers, intermediate_size| Config {
+            vocab_size,
+            hidden_size,
+            num_hidden_layers,
+            intermediate_size,
+            max_position_embeddings: 512,
+            ..Config::parse(&format!("{MINIMAL}}}")).expect("a config")
+        };
+        assert_eq!(sized(30522, 768, 12, 3072).parameters(2), 109_483_778);
+        assert_eq!(sized(28996, 1024, 24, 4096).parameters(2), 333_581_314);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::run::{Choice, Input, Recipe, Run};
-use crate::spec::number::Value;
+use crate::spec::number::{Number, Value};
 use crate::spec::recipe::RECIPE;
-use crate::spec::{Axis, COORDINATES, Clause, Fault, Faults, Mode, Point, Sweep};
+use crate::spec::{Axis, COORDINATES, Clause, Fault, Faults, KnownMode, Mode, Point, Sweep};
 
 /// More runs than this are a slip of the pen.
 const MOST: u128 = 1_000_000;
@@ -39,9 +39,10 @@ pub fn expand(
         let mut point = base(sweep, mode);
         for index in 0..size(groups) {
             place(&mut point, groups, index);
-            if sieve.keeps(&point) {
-                let (task, model) = (input(true, &point), input(false, &point));
-                runs.push(run(mode, &point, task, model));
+            let point = if mode.parts.len() > 1 { &settled(mode, point.clone()) } else { &point };
+            if sieve.keeps(point) {
+                let (task, model) = (input(true, point), input(false, point));
+                runs.push(run(mode, point, task, model));
             }
         }
     }
@@ -63,22 +64,45 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
         Some(Value::Whole(seed)) => *seed as u64,
         _ => 1,
     };
-    let method = Choice { name: mode.base(), numbers: numbers(mode, point) };
+    // What several of its methods have stands in the point for each of them.
+    let own = |part: &KnownMode, n: &Number| {
+        let key = if is_shared(mode, n.name) { format!("{}.{}", part.name, n.name) } else { n.name.to_owned() };
+        let value = point.get(&key)?.json();
+        Some((key, value))
+    };
+    let numbers = mode.parts.iter().flat_map(|part| part.numbers.iter().filter_map(move |n| own(part, n))).collect();
+    let method = Choice { name: mode.base(), numbers };
     Run { task, model, mode: mode.name.clone(), method, recipe, seed }
 }
 
-/// Every number of a mode's methods; one that several have stands there for each, `child-f.p`.
-fn numbers(mode: &Mode, point: &Point) -> BTreeMap<String, serde_json::Value> {
-    let mut numbers = BTreeMap::new();
-    for part in &mode.parts {
-        for number in part.numbers {
-            let own = format!("{}.{}", part.name, number.name);
-            let Some(value) = point.get(&own).or_else(|| point.get(number.name)) else { continue };
-            let shared = mode.parts.iter().filter(|p| p.numbers.iter().any(|n| n.name == number.name)).count() > 1;
-            numbers.insert(if shared { own } else { number.name.to_owned() }, value.json());
+/// Whether several methods of a mode have a number of this name.
+fn is_shared(mode: &Mode, name: &str) -> bool {
+    mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == name)).count() > 1
+}
+
+/// The point of a combination with every number where it belongs: one that several methods have under `child-f.p` and
+/// `child-d.p`, and under `p` as well if these agree; any other under its plain name.
+fn settled(mode: &Mode, mut point: Point) -> Point {
+    for number in mode.numbers() {
+        let plain = point.remove(number.name);
+        let owners = mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == number.name));
+        let owned: Vec<(String, Value)> = owners
+            .filter_map(|part| {
+                let key = format!("{}.{}", part.name, number.name);
+                let value = point.remove(&key).or_else(|| plain.clone())?;
+                Some((key, value))
+            })
+            .collect();
+        if owned.iter().all(|(_, value)| *value == owned[0].1)
+            && let Some((_, value)) = owned.first()
+        {
+            point.insert(number.name.to_owned(), value.clone());
+        }
+        if owned.len() > 1 {
+            point.extend(owned);
         }
     }
-    numbers
+    point
 }
 
 /// Axes that advance together: one axis, or those of a zip, all of one length.
@@ -91,7 +115,7 @@ fn groups<'a>(sweep: &'a Sweep, mode: &'a Mode) -> Vec<Group<'a>> {
         .grid
         .iter()
         .chain(&sweep.tune)
-        .filter(|axis| axis.name != "mode" && !mode.own.iter().any(|own| own.name == axis.name))
+        .filter(|axis| axis.name != "mode" && !is_overridden(mode, &axis.name))
         .filter(|axis| is_setting(&axis.name) || mode.has(&axis.name));
     let mut groups: Vec<Group> = Vec::new();
     for axis in outer.chain(&mode.own) {
@@ -102,6 +126,19 @@ fn groups<'a>(sweep: &'a Sweep, mode: &'a Mode) -> Vec<Group<'a>> {
         }
     }
     groups
+}
+
+/// Whether a mode's own table leaves a value of the grid no say.
+fn is_overridden(mode: &Mode, name: &str) -> bool {
+    mode.own.iter().any(|own| own.name == name) || is_given_to_each(mode, name)
+}
+
+/// Whether every method of a mode that has a number is given it by name, as `child-f.p`.
+fn is_given_to_each(mode: &Mode, name: &str) -> bool {
+    let owners: Vec<&KnownMode> =
+        mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == name)).collect();
+    let is_given = |part: &&KnownMode| mode.own.iter().any(|own| own.name == format!("{}.{name}", part.name));
+    !owners.is_empty() && owners.iter().all(is_given)
 }
 
 fn is_setting(name: &str) -> bool {
@@ -229,6 +266,14 @@ pub fn point(run: &Run) -> Point {
         _ => None,
     };
     point.extend(run.method.numbers.iter().filter_map(|(name, value)| Some((name.clone(), from(value)?))));
+    // A number that several methods have is the combination's where they agree.
+    let plain: BTreeMap<&str, Vec<&serde_json::Value>> =
+        run.method.numbers.iter().fold(BTreeMap::new(), |mut plain, (name, value)| {
+            plain.entry(name.rsplit('.').next().unwrap_or(name)).or_default().push(value);
+            plain
+        });
+    let agreed = plain.into_iter().filter(|(_, values)| values.iter().all(|value| *value == values[0]));
+    point.extend(agreed.filter_map(|(name, values)| Some((name.to_owned(), from(values[0])?))));
     if let Ok(serde_json::Value::Object(recipe)) = serde_json::to_value(&run.recipe) {
         point.extend(recipe.iter().filter_map(|(name, value)| Some((name.clone(), from(value)?))));
     }

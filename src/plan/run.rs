@@ -168,8 +168,9 @@ impl Run {
     /// One line for people: `rte · all-MiniLM-L6-v2 · child-d p=0.3 · seed 1`.
     pub fn label(&self) -> String {
         let mut label = format!("{} · {} · {}", self.task.name, self.model.name, self.mode);
-        if let Some(p) = self.p() {
-            label += &format!(" p={p}");
+        let is_p = |name: &str| name == "p" || name.ends_with(".p");
+        for (name, p) in self.method.numbers.iter().filter(|(name, _)| is_p(name)) {
+            label += &format!(" {name}={p}");
         }
         if let Some(n) = self.recipe.train_size {
             label += &format!(" · {n} examples");

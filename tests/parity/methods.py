@@ -103,16 +103,13 @@ class Method:
 
     warmup = True
 
-    def __init__(self, model, rows, tokenizer, regression):
+    def __init__(self, model, rows, tokenizer, regression, new_head):
         self.model, self.rows, self.tokenizer, self.regression = model, rows, tokenizer, regression
         self.at = offsets(model)
         self.start = {n: p.detach().clone() for n, p in model.named_parameters()}
-        self.new = {"classifier.weight", "classifier.bias"} if self.head_is_new() else set()
+        self.new = {"classifier.weight", "classifier.bias"} if new_head else set()
         self.mask, self.decay = {}, {n: DECAY if decays(n) else 0.0 for n in self.start}
         self.prepare()
-
-    def head_is_new(self):
-        return False  # the checkpoint has a head of the right shape
 
     def prepare(self):
         pass
@@ -261,6 +258,11 @@ class TopK(Frozen):
         return "embeddings" not in name and not (is_encoder(name) and layer_of(name) < 1)
 
 
+class TopKNone(Frozen):
+    def trained(self, name):
+        return "pooler" in name or "classifier" in name
+
+
 class BitFit(Frozen):
     def trained(self, name):
         return name.endswith("bias") or name.startswith("classifier")
@@ -295,6 +297,16 @@ class RecAdam(Method):
 
     def pull(self, name, p, rate, step):
         return rate * (1 - self.fade(step)) * self.gamma * (p - self.start[name]) if name not in self.new else None
+
+
+class RecAdamConstant(RecAdam):
+    """λ = w = 0.5 throughout, so that w − λ = 0 and nothing pulls."""
+
+    def fade(self, step):
+        return 0.5
+
+    def pull(self, name, p, rate, step):
+        return None
 
 
 class RecAdamLinear(RecAdam):
@@ -530,12 +542,24 @@ class MixoutChildD(Mixout, ChildD):
     pass
 
 
-def train(method_class, regression=False):
+def draw_head(model):
+    """As src/worker/network/weights.rs draws one: the generator of torch, seeded for each tensor."""
+    with torch.no_grad():
+        for index, (name, p) in enumerate(model.named_parameters()):
+            if name == "classifier.weight":
+                torch.manual_seed(signed(stream("head", index)))
+                p.copy_(torch.randn(p.shape) * 0.02)
+        model.classifier.bias.zero_()
+
+
+def train(method_class, regression=False, new_head=False):
     folder = os.path.join(HERE, "tiny-bert")
     tokenizer = BertTokenizer.from_pretrained(folder)
     model = load(folder, regression)
     rows = read("train", tokenizer, regression)
-    method = method_class(model, rows, tokenizer, regression)
+    if new_head:
+        draw_head(model)
+    method = method_class(model, rows, tokenizer, regression, new_head)
     model.train()
     parameters = [(n, p) for n, p in model.named_parameters()] + getattr(method, "extra", list)()
     trained = [(n, p) for n, p in parameters if p.requires_grad]
@@ -579,7 +603,7 @@ def train(method_class, regression=False):
 RUNS = {
     "child-f": ChildF, "child-random": ChildRandom, "child-lowest": ChildLowest, "prune": Prune,
     "weight-decay": WeightDecay, "top-k": TopK, "mixout column": Mixout, "mixout weight": MixoutWeight,
-    "recadam sigmoid": RecAdam, "recadam linear": RecAdamLinear, "r3f uniform": R3F, "r3f normal": R3FNormal,
+    "recadam sigmoid": RecAdam, "recadam linear": RecAdamLinear, "recadam constant": RecAdamConstant, "top-k none": TopKNone, "r3f uniform": R3F, "r3f normal": R3FNormal,
     "r-drop+hype paper": RDropHyPe, "r-drop+hype code": RDropHyPeCode, "noisytune": NoisyTune,
     "hype normal": HyPe, "hype uniform": HyPeUniform, "dps-dense": DPSDense, "dps-mix": DPSMix, "l2-sp": L2SP,
     "bitfit": BitFit, "lora": LoRA, "fish": Fish, "llrd": LLRD, "reinit": Reinit, "sage": SAGE,
@@ -592,6 +616,9 @@ def main():
     runs["vanilla"] = train(Method)
     for name in ("r3f uniform", "r-drop+hype paper"):
         runs[name + " regression"] = train(RUNS[name], regression=True)
+    runs["vanilla new head"] = train(Method, regression=True, new_head=True)
+    for name in ("weight-decay", "recadam sigmoid", "l2-sp", "noisytune", "mixout column"):
+        runs[name + " new head"] = train(RUNS[name], regression=True, new_head=True)
     with open(os.path.join(HERE, "methods.json"), "w") as f:
         json.dump(runs, f, indent=1)
     for name, run in runs.items():

@@ -10,7 +10,7 @@ pub fn bernoulli(like: &Tensor, key: u64, p: f64, offset: i64) -> Tensor {
     if like.device() == Device::Cpu {
         return drawn(like, |out| draw::bernoulli(key, p, offset as u64, out));
     }
-    bits(like, key, offset, 0).less((p * 2f64.powi(32)).round()).to_kind(Kind::Float)
+    below(&bits(like, key, offset, 0), p)
 }
 
 /// Uniform in [0, 1), in the shape of `like`, fp32.
@@ -28,6 +28,11 @@ pub fn normal(like: &Tensor, key: u64, offset: i64) -> Tensor {
         return drawn(like, |out| draw::normal(key, offset as u64, out));
     }
     normal_of_bits(&bits(like, key, offset, 0), &bits(like, key, offset, 1))
+}
+
+/// Ones where 32 bits are below p. Compared as whole numbers: fp32 has no room for the bits next to 2³².
+fn below(bits: &Tensor, p: f64) -> Tensor {
+    bits.less((p * 2f64.powi(32)).round() as i64).to_kind(Kind::Float)
 }
 
 fn drawn(like: &Tensor, fill: impl FnOnce(&mut [f32])) -> Tensor {
@@ -70,6 +75,10 @@ mod tests {
     fn arithmetic_on_tensors_draws_as_well() {
         let like = Tensor::zeros([1 << 20], (Kind::Float, Device::Cpu));
         let draw = bits(&like, 0x1234_5678_9ABC_DEF0, 0, 0);
+        let last = Tensor::from_slice(&[0xFFFF_FFFF_i64, 0xFFFF_FF80]);
+        assert_eq!(below(&last, 1.0).sum(Kind::Float).double_value(&[]), 2.0, "p = 1 keeps every entry");
+        let kept = below(&draw, 0.3).mean(Kind::Double).double_value(&[]);
+        assert!((kept - 0.3).abs() < 0.002, "{kept}");
         let share = (&draw * 2f64.powi(-32)).to_kind(Kind::Double);
         assert!((share.mean(Kind::Double).double_value(&[]) - 0.5).abs() < 0.002);
         assert!((share.var(true).double_value(&[]) * 12.0 - 1.0).abs() < 0.01);

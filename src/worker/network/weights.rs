@@ -184,6 +184,12 @@ mod tests {
     }
 
     #[test]
+    fn the_layout_has_as_many_parameters_as_the_config_says() {
+        let (config, arena, _) = tiny();
+        assert_eq!(arena.layout.len, config.parameters(2));
+    }
+
+    #[test]
     fn a_damaged_file_is_said_to_be_damaged() {
         let (_, mut arena, _) = tiny();
         let folder = tempfile::tempdir().expect("a folder");

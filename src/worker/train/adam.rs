@@ -45,7 +45,7 @@ impl Adam {
         let t = f64::from(at.step);
         let scaled = rate * (1.0 - self.beta2.powf(t)).sqrt() / (1.0 - self.beta1.powf(t));
         no_grad(|| {
-            if method.has(Hook::Step) || method.has(Hook::Pull) {
+            if [Hook::Step, Hook::Pull, Hook::Rate].iter().any(|&hook| method.has(hook)) {
                 return self.update_blocks(arena, method, clip, scaled, rate, at);
             }
             let mut clip = clip;
@@ -74,6 +74,8 @@ impl Adam {
         at: Moment,
     ) {
         for place in arena.blocks() {
+            let share = method.rate(&arena.layout.parts[place.0]);
+            let (rate, scaled) = (rate * share, scaled * share);
             let block = arena.block(place, at, rate);
             let stretch = |flat: &Tensor| flat.narrow(0, block.offset, block.len);
             let g = seen(&block, &arena.gradient, method, clip);

@@ -170,34 +170,11 @@ pub fn per_batch(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use tch::Device;
-
+    use super::super::example::{Example, run};
     use super::*;
-    use crate::task::{Task, Tokenizer};
 
-    /// The tiny checkpoint of the parity tests, with its training data.
-    fn subject(folder: &str, label: &str, metric: &str) -> (Subject, Tokens) {
-        let parity = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity");
-        let own = crate::task::Custom {
-            name: "pairs".into(),
-            train: parity.join("train.tsv"),
-            dev: parity.join("dev.tsv"),
-            text: vec!["first".into(), "second".into()],
-            label: label.into(),
-            labels: None,
-            metric: vec![metric.into()],
-            format: None,
-        };
-        let task: Task = own.resolve().expect("a task");
-        let cache = tempfile::tempdir().expect("a folder");
-        let tokenizer = Tokenizer::open(&parity.join(folder)).expect("a tokenizer");
-        let data = crate::task::load(&task, &tokenizer, 32, cache.path()).expect("tokens");
-        let classes = (!task.labels.is_regression()).then(|| task.labels.outputs() as i64);
-        let mut subject = Subject::load(&parity.join(folder), classes, Device::Cpu, &|_| Vec::new()).expect("a model");
-        subject.reset(1, None);
-        (subject, data.train)
+    fn subject(example: &Example) -> Subject {
+        example.subject(&run("vanilla", &[]))
     }
 
     /// The equation as it stands: every example sent backward alone.
@@ -216,24 +193,22 @@ mod tests {
     /// To 1e-5 of each tensor's scores, embeddings, pooler and head included.
     #[test]
     fn the_batched_route_equals_one_example_at_a_time() {
-        for (folder, label, metric) in
-            [("tiny-bert", "label", "accuracy"), ("tiny-bert-regression", "value", "pearson")]
-        {
-            let (mut subject, tokens) = subject(folder, label, metric);
+        for (what, example) in [("classes", Example::classes()), ("values", Example::values())] {
+            let (mut subject, tokens) = (subject(&example), &example.data.train);
             let picked: Vec<u32> = (0..tokens.len() as u32).step_by(3).collect();
-            let expected = one_at_a_time(&mut subject, &tokens, &picked);
-            let found = per_example(&subject, &tokens, &picked, Scope::Whole, &mut || false).expect("scores");
+            let expected = one_at_a_time(&mut subject, tokens, &picked);
+            let found = per_example(&subject, tokens, &picked, Scope::Whole, &mut || false).expect("scores");
             // The key's bias has no gradient at all but for rounding: softmax does not see it.
             let least = 1e-6 * expected.norm().double_value(&[]);
             let mut tensors = 0;
             for part in &subject.arena.layout.parts {
                 let (found, expected) = (part.of(&found), part.of(&expected));
                 let apart = (&found - &expected).norm().double_value(&[]) / (expected.norm().double_value(&[]) + least);
-                assert!(apart < 1e-5, "{folder}, {}: {apart}", part.name);
+                assert!(apart < 1e-5, "{what}, {}: {apart}", part.name);
                 tensors += 1;
             }
             assert_eq!(tensors, 41);
-            let encoder = per_example(&subject, &tokens, &picked, Scope::Encoder, &mut || false).expect("scores");
+            let encoder = per_example(&subject, tokens, &picked, Scope::Encoder, &mut || false).expect("scores");
             for part in &subject.arena.layout.parts {
                 let scores = part.of(&encoder);
                 let expected = if part.role == Role::Encoder { part.of(&found) } else { scores.zeros_like() };
@@ -244,24 +219,26 @@ mod tests {
 
     #[test]
     fn a_pass_stops_when_asked_to() {
-        let (subject, tokens) = subject("tiny-bert", "label", "accuracy");
+        let example = Example::classes();
+        let (subject, tokens) = (subject(&example), &example.data.train);
         let mut batches = 0;
         let mut third = || {
             batches += 1;
             batches == 3
         };
         let picked: Vec<u32> = (0..tokens.len() as u32).collect();
-        assert!(per_example(&subject, &tokens, &picked, Scope::Encoder, &mut third).is_err());
+        assert!(per_example(&subject, tokens, &picked, Scope::Encoder, &mut third).is_err());
         assert_eq!(batches, 3);
     }
 
     #[test]
     fn the_authors_route_clips_each_tensor() {
-        let (mut subject, tokens) = subject("tiny-bert", "label", "accuracy");
+        let example = Example::classes();
+        let (mut subject, tokens) = (subject(&example), &example.data.train);
         subject.reset(1, Some(0.0));
         let order: Vec<u32> = (0..16).collect();
-        let loose = per_batch(&mut subject, &tokens, &order, 8, 0.0, 1, &mut || false).expect("scores");
-        let tight = per_batch(&mut subject, &tokens, &order, 8, 1e-3, 1, &mut || false).expect("scores");
+        let loose = per_batch(&mut subject, tokens, &order, 8, 0.0, 1, &mut || false).expect("scores");
+        let tight = per_batch(&mut subject, tokens, &order, 8, 1e-3, 1, &mut || false).expect("scores");
         let segments = subject.arena.layout.encoder().len() as f64;
         // No tensor's squared gradient can sum to more than the square of the limit.
         assert!(tight.sum(Kind::Double).double_value(&[]) <= segments * 1e-6 * 1.001);

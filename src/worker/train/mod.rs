@@ -3,6 +3,8 @@
 mod adam;
 pub mod checkpoint;
 mod evaluate;
+#[cfg(test)]
+mod example;
 pub mod fisher;
 mod hooks;
 mod loss;
@@ -186,3 +188,6 @@ pub fn train(
     }
     anyhow::bail!("a run of no steps cannot be scored: epochs and max_steps must be at least 1")
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ struct FisherKey<'a> {
 struct PerBatchKey {
     batch_size: u32,
     max_grad_norm: f64,
-    dropout: Option<f64>,
+    dropout: [f64; 3],
     shuffle: bool,
     seed: u64,
 }
@@ -82,7 +82,7 @@ impl RunStudy<'_> {
             per_batch: (kind == Fisher::PerBatch).then_some(PerBatchKey {
                 batch_size: recipe.batch_size,
                 max_grad_norm: recipe.max_grad_norm,
-                dropout: recipe.dropout.or(self.subject.quieted_dropout()),
+                dropout: self.subject.dropout(),
                 shuffle: recipe.shuffle,
                 seed,
             }),
@@ -111,7 +111,8 @@ impl RunStudy<'_> {
             return Ok(scores);
         }
         let (run, recipe) = (self.run, &self.run.recipe);
-        if seed != run.seed {
+        let own_head = (seed != run.seed).then(|| self.subject.arena.theta.copy());
+        if own_head.is_some() {
             self.subject.draw_head(seed);
         }
         let mut pause = || self.listener.pause();
@@ -119,7 +120,8 @@ impl RunStudy<'_> {
         let scores = match kind {
             Fisher::PerExample => {
                 let order = match samples {
-                    Some(_) => epoch_order(self.picked.len(), stream(seed, "fisher", 0), 0, recipe.shuffle),
+                    // In an order of its own, whether or not training shuffles.
+                    Some(_) => epoch_order(self.picked.len(), stream(seed, "fisher", 0), 0, true),
                     None => (0..self.picked.len() as u32).collect(),
                 };
                 let most = samples.map_or(usize::MAX, |n| n as usize);
@@ -133,8 +135,8 @@ impl RunStudy<'_> {
                 fisher::per_batch(self.subject, tokens, &order, batch, norm, seed, &mut pause)
             }
         }?;
-        if seed != run.seed {
-            self.subject.draw_head(run.seed);
+        if let Some(own) = own_head {
+            no_grad(|| self.subject.arena.theta.copy_(&own));
         }
         let parts: Vec<&Part> = self.subject.arena.layout.parts.iter().filter(|part| is_masked(part, scope)).collect();
         let scores: Vec<f32> = Vec::try_from(&gather(&parts, &scores).to_device(tch::Device::Cpu))?;
@@ -208,6 +210,10 @@ impl Study<Values> for RunStudy<'_> {
         self.steps
     }
 
+    fn entries(&self) -> i64 {
+        self.subject.arena.layout.len
+    }
+
     fn zeros(&self, len: i64) -> Values {
         Values(self.subject.arena.theta.new_zeros([len], (Kind::Float, self.subject.arena.device())))
     }
@@ -270,7 +276,7 @@ impl Study<Values> for RunStudy<'_> {
 
     fn random_child(&mut self, mask_seed: Option<u64>, p: f64) -> Result<Values> {
         let seed = mask_seed.unwrap_or(self.run.seed);
-        let key = hash(&("random", &self.run.model.hash, seed, p));
+        let key = hash(&("random", NUMERICS, &self.run.model.hash, seed, p));
         self.mask(key.clone(), &key, Scope::Encoder, |study| {
             let entries: i64 = study.subject.arena.layout.encoder().iter().map(|part| part.len).sum();
             // The largest of so many random numbers are a random choice.

@@ -81,15 +81,17 @@ impl Subject {
     pub fn quiet(&mut self, dropout: Dropout) {
         let config = &mut self.encoder.config;
         let head = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
-        if dropout != Dropout::Model {
+        if matches!(dropout, Dropout::HeadOnly | Dropout::Zero) {
             (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
             config.classifier_dropout = Some(if dropout == Dropout::Zero { 0.0 } else { head });
         }
     }
 
-    /// Zero, where a method has quieted the model's own dropout.
-    pub fn quieted_dropout(&self) -> Option<f64> {
-        (self.encoder.config.hidden_dropout_prob != self.config.hidden_dropout_prob).then_some(0.0)
+    /// The dropout rates as they stand: of hidden states, of attention, before the head.
+    pub fn dropout(&self) -> [f64; 3] {
+        let config = &self.encoder.config;
+        let head = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        [config.hidden_dropout_prob, config.attention_probs_dropout_prob, head]
     }
 
     /// A part of θ in its own shape, as a view.
