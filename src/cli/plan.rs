@@ -100,33 +100,37 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
     workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
 }
 
-/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, and how much is trained.
+/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, how much is trained, and the
+/// method; of all methods where this one has not been run yet.
 struct Speeds(HashMap<SpeedKey, (f64, u32)>);
 
-/// Task, model, training and dev examples, epochs, steps, tokens.
-type SpeedKey = (String, String, [Option<u32>; 3], [u32; 3]);
+/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens.
+type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3]);
 
 impl Speeds {
     /// From the records made on a kind of device, `cpu` or `cuda`.
     fn of(records: &[Record], device: &str) -> Speeds {
         let mut speeds: HashMap<SpeedKey, (f64, u32)> = HashMap::new();
         for record in records.iter().filter(|r| r.outcome().is_some() && r.made.device.starts_with(device)) {
-            let (sum, n) = speeds.entry(Speeds::key(&record.run)).or_default();
-            *sum += record.made.total_seconds();
-            *n += 1;
+            for method in [Some(record.run.method.name.clone()), None] {
+                let (sum, n) = speeds.entry(Speeds::key(&record.run, method)).or_default();
+                *sum += record.made.total_seconds();
+                *n += 1;
+            }
         }
         Speeds(speeds)
     }
 
-    fn key(run: &Run) -> SpeedKey {
+    fn key(run: &Run, method: Option<String>) -> SpeedKey {
         let recipe = &run.recipe;
         let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
         let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (run.task.name.clone(), run.model.name.clone(), amounts, sizes)
+        (run.task.name.clone(), run.model.name.clone(), method, amounts, sizes)
     }
 
     fn estimate(&self, run: &Run) -> Option<f64> {
-        self.0.get(&Speeds::key(run)).map(|(sum, n)| sum / f64::from(*n))
+        let known = |method: Option<String>| self.0.get(&Speeds::key(run, method));
+        known(Some(run.method.name.clone())).or_else(|| known(None)).map(|(sum, n)| sum / f64::from(*n))
     }
 }
 

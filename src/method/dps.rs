@@ -3,8 +3,8 @@
 //! A run is cut into stretches of u = max(1, int(ratio·steps)) steps. In the odd ones (stage I) the importance of every
 //! weight is summed up; in the even ones (stage II) the network that it chose is trained.
 
-use super::{Moment, Number, Part, Role, number};
-use crate::spec::number::{Domain, Standard};
+use super::{Moment, Part, Role, number};
+use crate::spec::number::{Domain, Number, Standard};
 
 pub const DROP: Number = number(
     "dps_drop",

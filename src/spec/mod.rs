@@ -4,6 +4,7 @@
 mod axis;
 pub mod fault;
 pub mod filter;
+mod mode;
 pub mod number;
 mod read;
 pub mod recipe;

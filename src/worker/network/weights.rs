@@ -202,6 +202,7 @@ mod tests {
 
     #[test]
     fn a_fresh_head_is_the_seeds_and_has_the_configs_spread() {
+        let _alone = crate::train::example::alone();
         let (config, mut arena, _) = tiny();
         let index = arena.layout.index("pooler.dense.weight").expect("a pooler");
         let bias = arena.layout.index("pooler.dense.bias").expect("a pooler");

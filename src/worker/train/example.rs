@@ -1,6 +1,7 @@
 //! The tiny checkpoint of the parity tests with its data, for tests.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tch::Device;
 
@@ -15,6 +16,15 @@ pub struct Example {
     pub task: Task,
     pub data: Loaded,
     folder: &'static str,
+    /// As long as it lives, no other test draws.
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// libtorch has one generator a process, and a worker trains one run at a time: tests that draw take turns.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Example {
@@ -28,7 +38,13 @@ impl Example {
         Example::of("tiny-bert-regression", "value", "pearson")
     }
 
+    /// A value, the head drawn: the checkpoint has one for two classes.
+    pub fn new_head() -> Example {
+        Example::of("tiny-bert", "value", "pearson")
+    }
+
     fn of(folder: &'static str, label: &str, metric: &str) -> Example {
+        let alone = alone();
         let parity = parity();
         let own = Custom {
             name: "pairs".into(),
@@ -44,7 +60,7 @@ impl Example {
         let cache = tempfile::tempdir().expect("a folder");
         let tokenizer = Tokenizer::open(&parity.join(folder)).expect("a tokenizer");
         let data = load(&task, &tokenizer, 32, cache.path()).expect("tokens");
-        Example { task, data, folder }
+        Example { task, data, folder, _alone: alone }
     }
 
     /// The model with what a run's method adds, reset to the run's seed.

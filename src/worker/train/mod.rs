@@ -4,11 +4,12 @@ mod adam;
 pub mod checkpoint;
 mod evaluate;
 #[cfg(test)]
-mod example;
+pub mod example;
 pub mod fisher;
 mod hooks;
 mod loss;
 mod schedule;
+mod scores;
 mod steps;
 mod study;
 pub mod subject;

@@ -98,15 +98,23 @@ fn child_d(p: f64, fidelity: &str) -> Run {
 #[test]
 fn outside_the_child_nothing_moves_in_the_paper_and_decay_alone_in_the_code() {
     let example = Example::classes();
-    for fidelity in ["paper", "code"] {
-        let (run, folder) = (child_d(0.3, fidelity), Folder::new());
+    let noisy = run("child-d+weight-decay+noisytune", &[("pull", 50.0.into()), ("p", 0.3.into())]);
+    for (fidelity, run) in [("paper", child_d(0.3, "paper")), ("paper", noisy), ("code", child_d(0.3, "code"))] {
+        let folder = Folder::new();
         let mut subject = example.subject(&run);
+        let mut begun = run.clone();
+        begun.recipe.max_steps = Some(1);
+        begun.recipe.warmup = 0.5; // whose first step has rate 0
+        train_on(&example, &mut subject, &begun, &Folder::new(), None);
+        let begun = subject.arena.theta.copy();
+        subject.reset(run.seed, run.recipe.dropout);
         let outcome = outcome(train_on(&example, &mut subject, &run, &folder, None));
         let note = outcome.mask.expect("a mask");
         let mask = Mask::read(&folder.places().masks.join(format!("{}.mask", note.key))).expect("a mask file");
         let encoder = subject.arena.layout.encoder();
         let of = |flat: &Tensor| -> Vec<f32> { Vec::try_from(gather(&encoder, flat)).expect("floats") };
-        let (before, after) = (of(&subject.arena.start), of(&subject.arena.theta));
+        let (before, after) =
+            (of(if fidelity == "code" { &subject.arena.start } else { &begun }), of(&subject.arena.theta));
         let decays = subject.arena.theta.zeros_like();
         for part in encoder.iter().filter(|part| part.decays) {
             let _ = no_grad(|| part.of(&decays).fill_(1.0));
@@ -151,7 +159,7 @@ fn the_kept_count_is_exact_at_every_reserve_rate() {
 
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit_by_every_method() {
-    let example = Example::values();
+    let example = Example::new_head();
     for mode in modes() {
         let run = lively(mode);
         let (calm, broken) = (Folder::new(), Folder::new());
@@ -173,7 +181,7 @@ fn a_run_put_aside_goes_on_bit_for_bit_by_every_method() {
 
 #[test]
 fn a_run_leaves_nothing_behind_for_the_next_one() {
-    let example = Example::values();
+    let example = Example::new_head();
     let plain = lively("vanilla");
     let mut fresh = example.subject(&plain);
     let expected = outcome(train_on(&example, &mut fresh, &plain, &Folder::new(), None));
@@ -228,4 +236,72 @@ fn what_is_pruned_stays_zero() {
     let theta = gather(&subject.arena.layout.encoder(), &subject.arena.theta);
     let zeros = theta.eq(0.0).sum(Kind::Int64).int64_value(&[]);
     assert_eq!(zeros as u64, note.of - note.kept);
+}
+
+/// Whatever the scores depend on gives another child network, and what they do not depend on the same.
+#[test]
+fn child_networks_are_kept_under_all_that_they_depend_on_and_nothing_else() {
+    let (example, folder) = (Example::new_head(), Folder::new());
+    let key = |mut run: Run, change: &dyn Fn(&mut Run)| {
+        run.recipe.max_steps = Some(1);
+        change(&mut run);
+        outcome(train_on(&example, &mut example.subject(&run), &run, &folder, None)).mask.expect("a mask").key
+    };
+    let same = |_: &mut Run| {};
+    let (paper, code) = (|| child_d(0.3, "paper"), || child_d(0.3, "code"));
+    let with = |mode: &str, name: &str, value: serde_json::Value| {
+        run(mode, &[("p", 0.3.into()), ("fidelity", "code".into()), (name, value)])
+    };
+    let one = key(paper(), &same);
+    for (what, change) in [
+        ("lr", (|run| run.recipe.lr = 1e-5) as fn(&mut Run)),
+        ("weight_decay", |run| run.recipe.weight_decay = 0.0),
+        ("dropout", |run| run.recipe.dropout = Some(0.3)),
+        ("batch_size", |run| run.recipe.batch_size = 16),
+    ] {
+        assert_eq!(key(paper(), &change), one, "{what} has no part in the paper's scores");
+    }
+    let keys = [
+        one.clone(),
+        key(child_d(0.2, "paper"), &same),
+        key(paper(), &|run| run.seed = 2),
+        key(paper(), &|run| run.recipe.train_size = Some(80)),
+        key(paper(), &|run| drop(run.method.numbers.insert("fisher_seed".into(), 7.into()))),
+        key(run("child-lowest", &[("p", 0.3.into())]), &same),
+        key(run("child-random", &[("p", 0.3.into())]), &same),
+        key(run("child-random", &[("p", 0.3.into()), ("mask_seed", 7.into())]), &same),
+        key(code(), &same),
+        key(code(), &|run| run.recipe.dropout = Some(0.3)),
+        key(code(), &|run| run.recipe.batch_size = 16),
+        key(code(), &|run| run.recipe.max_grad_norm = 0.1),
+        key(code(), &|run| run.recipe.shuffle = false),
+        // Mixout quiets all dropout but that before the head, HyPe all of it.
+        key(with("child-d+mixout", "mix", 0.5.into()), &same),
+        key(with("child-d+hype", "hype_sigma", 1e-5.into()), &same),
+        // Where the pass starts.
+        key(with("child-d+noisytune", "noisytune_lambda", 0.1.into()), &same),
+        key(with("child-d+noisytune", "noisytune_lambda", 0.2.into()), &same),
+        key(with("child-d+reinit", "reinit_layers", 0.into()), &same),
+        key(with("child-d+reinit", "reinit_layers", 1.into()), &same),
+        key(run("fish", &[("keep", 0.2.into())]), &same),
+        key(run("fish", &[("keep", 0.3.into())]), &same),
+        key(run("fish", &[("keep", 0.2.into()), ("fish_samples", 16.into())]), &same),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    assert_eq!(key(with("child-d+r3f", "r3f_eps", 0.1.into()), &same), keys[8], "R3F has no part in the pass");
+}
+
+/// A Fisher pass with the head of another seed leaves no trace: the run is the same when the mask lies there already.
+#[test]
+fn a_run_is_the_same_whether_its_child_network_is_made_or_found() {
+    let example = Example::new_head();
+    for mode in ["child-d", "child-d+reinit", "child-d+noisytune"] {
+        let mut run = lively(mode);
+        run.method.numbers.insert("fisher_seed".into(), 7.into());
+        let folder = Folder::new();
+        let made = outcome(train_on(&example, &mut example.subject(&run), &run, &folder, None));
+        let found = outcome(train_on(&example, &mut example.subject(&run), &run, &folder, None));
+        assert_eq!(made, found, "{mode}");
+    }
 }
