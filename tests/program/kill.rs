@@ -41,7 +41,7 @@ fn moments(n: usize, from: u64, to: u64) -> Vec<Duration> {
 
 #[test]
 fn twenty_kills_change_no_number() {
-    let grid = "mode = [\"vanilla\", \"child-f\", \"child-d\"]\np = [0.3]\nseed = { from = 1, to = 10 }";
+    let grid = "mode = [\"vanilla\", \"child-f+sage\", \"child-d+r3f\"]\np = [0.3]\nseed = { from = 1, to = 10 }";
     let text = tiny_sweep(grid, "epochs = 3\nlr = 1e-3\ndropout = 0.1\nlog_every = 1");
     let calm = Sandbox::with(&text);
     calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
@@ -78,8 +78,8 @@ fn twenty_kills_change_no_number() {
 
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit() {
-    let text =
-        tiny_sweep("mode = [\"child-f\", \"child-d\"]\np = [0.3]\nseed = [1]", "epochs = 40\nlr = 1e-3\nlog_every = 1");
+    let grid = "mode = [\"child-f\", \"child-d\", \"dps-mix+sage\"]\np = [0.3]\nseed = [1]";
+    let text = tiny_sweep(grid, "epochs = 40\nlr = 1e-3\nlog_every = 1");
     let calm = Sandbox::with(&text);
     calm.expect(0, &["run", "sweep.toml"]);
 

@@ -305,3 +305,28 @@ fn a_run_is_the_same_whether_its_child_network_is_made_or_found() {
         assert_eq!(made, found, "{mode}");
     }
 }
+
+/// HyPe without noise is vanilla without dropout, unless a rate is written down; of a combination that R-Drop is in, every
+/// rate stays.
+#[test]
+fn dropout_is_zero_where_a_method_wants_it_and_the_recipe_does_not_say_otherwise() {
+    let example = Example::new_head();
+    let steps = |mode: &str, numbers: &[(&str, serde_json::Value)], dropout: Option<f64>| {
+        let (mut run, folder) = (run(mode, numbers), Folder::new());
+        run.recipe.dropout = dropout;
+        train_on(&example, &mut example.subject(&run), &run, &folder, None);
+        folder.steps()
+    };
+    let silent = [("hype_sigma", 0.0.into()), ("rdrop_alpha", 0.0.into())];
+    let (own, zero) = (steps("vanilla", &[], None), steps("vanilla", &[], Some(0.0)));
+    assert_ne!(own, zero, "the model has dropout");
+    assert_eq!(steps("hype", &silent[..1], None), zero);
+    assert_eq!(steps("hype", &silent[..1], Some(0.1)), own, "the model's rates, written down");
+    assert_eq!(steps("dps-dense", &[("dps_drop", 0.0.into())], None), zero);
+    assert_ne!(steps("r-drop", &silent[1..], None), steps("r-drop", &silent[1..], Some(0.0)));
+    assert_eq!(steps("hype+r-drop", &silent, None), steps("r-drop", &silent[1..], None));
+
+    let mut subject = example.subject(&run("mixout", &[]));
+    subject.quiet(crate::method::Dropout::HeadOnly);
+    assert_eq!(subject.dropout(), [0.0, 0.0, 0.1], "before the head, where mixout does not stand in");
+}
