@@ -165,8 +165,7 @@ impl Workspace {
 fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) -> Vec<Fault> {
     let mut seen: HashSet<(&str, &str, &str, String)> = HashSet::new();
     let mut faults = Vec::new();
-    // Seeds vary slowest: the first seed's runs hold every setting.
-    for run in runs.iter().take_while(|run| run.seed == runs[0].seed) {
+    for run in runs {
         let numbers: String = run.method.numbers.iter().map(|(name, value)| format!("{name}={value} ")).collect();
         let Some(size) = size(run).filter(|_| seen.insert((&run.task.name, &run.model.name, &run.mode, numbers)))
         else {
