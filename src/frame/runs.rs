@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use polars::prelude::*;
 
-use crate::plan::Run;
+use crate::plan::{Run, is_rate};
 use crate::record::{Outcome, Record};
 
 /// The columns that make two runs the same setting: all but the seed.
@@ -107,12 +107,14 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
     Ok(DataFrame::new(records.len(), columns)?)
 }
 
-/// The method's numbers but `p`, as `fidelity=paper steps=3`.
+/// The method's numbers but what the column `p` says, as `fidelity=paper steps=3`.
 fn numbers(run: &Run) -> String {
-    let shown = run.method.numbers.iter().filter(|(name, _)| *name != "p").map(|(name, value)| match value.as_str() {
-        Some(word) => format!("{name}={word}"),
-        None => format!("{name}={value}"),
-    });
+    let is_told = |name: &str| run.p().is_some() && is_rate(name);
+    let shown =
+        run.method.numbers.iter().filter(|(name, _)| !is_told(name)).map(|(name, value)| match value.as_str() {
+            Some(word) => format!("{name}={word}"),
+            None => format!("{name}={value}"),
+        });
     shown.collect::<Vec<_>>().join(" ")
 }
 

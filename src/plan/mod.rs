@@ -4,4 +4,4 @@ mod expand;
 mod run;
 
 pub use expand::{expand, point};
-pub use run::{Choice, Input, NUMERICS, Recipe, Run, RunId};
+pub use run::{Choice, Input, NUMERICS, Recipe, Run, RunId, is_rate};

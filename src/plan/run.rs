@@ -160,21 +160,53 @@ impl Run {
         blake3::hash(&text).to_hex()[..20].to_owned()
     }
 
-    /// The reserve rate, where the method has one.
+    /// The reserve rate, where the method has one; of a combination whose methods have several, the one they agree on.
     pub fn p(&self) -> Option<f64> {
-        self.method.numbers.get("p").and_then(serde_json::Value::as_f64)
+        let mut rates = self.method.numbers.iter().filter(|(name, _)| is_rate(name)).map(|(_, value)| value.as_f64());
+        let first = rates.next()?;
+        rates.all(|rate| rate == first).then_some(first)?
     }
 
     /// One line for people: `rte · all-MiniLM-L6-v2 · child-d p=0.3 · seed 1`.
     pub fn label(&self) -> String {
         let mut label = format!("{} · {} · {}", self.task.name, self.model.name, self.mode);
-        let is_p = |name: &str| name == "p" || name.ends_with(".p");
-        for (name, p) in self.method.numbers.iter().filter(|(name, _)| is_p(name)) {
-            label += &format!(" {name}={p}");
+        match self.p() {
+            Some(p) => label += &format!(" p={p}"),
+            None => {
+                let rates = self.method.numbers.iter().filter(|(name, _)| is_rate(name));
+                rates.for_each(|(name, p)| label += &format!(" {name}={p}"));
+            }
         }
         if let Some(n) = self.recipe.train_size {
             label += &format!(" · {n} examples");
         }
         label + &format!(" · seed {}", self.seed)
+    }
+}
+
+/// Whether a number is a reserve rate: `p`, or `child-f.p` in a combination.
+pub fn is_rate(name: &str) -> bool {
+    name.rsplit('.').next() == Some("p")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(name: &str, numbers: &[(&str, f64)]) -> Run {
+        let input = || Input { name: "x".into(), hash: "x".into() };
+        let numbers = numbers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let method = Choice { name: name.into(), numbers };
+        Run { task: input(), model: input(), mode: name.into(), method, recipe: Recipe::default(), seed: 1 }
+    }
+
+    #[test]
+    fn a_combination_has_the_rate_that_its_methods_agree_on() {
+        let both = |f, d| run("child-f+child-d", &[("child-f.p", f), ("child-d.p", d)]);
+        assert_eq!((both(0.2, 0.2).p(), both(0.2, 0.3).p()), (Some(0.2), None));
+        assert_eq!((run("child-d", &[("p", 0.3)]).p(), run("r3f", &[("r3f_lambda", 1.0)]).p()), (Some(0.3), None));
+        assert_eq!(both(0.2, 0.2).label(), "x · x · child-f+child-d p=0.2 · seed 1");
+        assert_eq!(both(0.2, 0.3).label(), "x · x · child-f+child-d child-d.p=0.3 child-f.p=0.2 · seed 1");
+        assert_eq!(both(0.2, 0.3).method.number("child-d", "p"), Some(&0.3.into()));
     }
 }
