@@ -48,9 +48,12 @@ def main():
             ("sweep report, quickstart", 1.000, [SWEEP, "report", "quickstart", "--out", folder + "/report"]),
         ]
         print(f"{'what':28} {'bar':>8} {'best':>8} {'worst':>8}")
+        met = True
         for what, bar, command in rows:
             low, high = best([str(part) for part in command], times)
             print(f"{what:28} {bar * 1e3:6.0f}ms {low * 1e3:6.0f}ms {high * 1e3:6.0f}ms  {'ok' if low <= bar else 'MISSED'}")
+            met &= low <= bar
+        return 0 if met else 1
 
 
-main()
+sys.exit(main())

@@ -56,14 +56,17 @@ def main():
     whole = seconds("vanilla", "train")
     print(f"vanilla: {whole:.2f} s for 16 steps of 16 tweets, median of {seeds} seeds")
     print(f"{'mode':14} {'training':>9} {'before it':>9}   in times of vanilla's training")
+    all_met = True
     for mode in modes:
         figures, missed = [], []
         for phase in ("train", "prepare"):
             figure, bar = seconds(mode, phase) / whole, BARS.get((mode, phase))
             figures.append(f"{figure:8.2f}x")
             if bar is not None:
+                all_met &= figure <= bar
                 missed.append(f"{phase} at most {bar}: {'ok' if figure <= bar else 'MISSED'}")
         print(f"{mode:14} {figures[0]} {figures[1]}   {'; '.join(missed)}".rstrip())
+    return 0 if all_met else 1
 
 
-main()
+sys.exit(main())

@@ -163,12 +163,11 @@ impl Workspace {
 
 /// A fault for every mode whose numbers do not suit a model, or each other.
 fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) -> Vec<Fault> {
-    let mut seen: HashSet<(&str, &str, &str, String)> = HashSet::new();
+    let mut seen: HashSet<(&str, &str, Size, String)> = HashSet::new();
     let mut faults = Vec::new();
     for run in runs {
         let numbers: String = run.method.numbers.iter().map(|(name, value)| format!("{name}={value} ")).collect();
-        let Some(size) = size(run).filter(|_| seen.insert((&run.task.name, &run.model.name, &run.mode, numbers)))
-        else {
+        let Some(size) = size(run).filter(|&size| seen.insert((&run.model.name, &run.mode, size, numbers))) else {
             continue;
         };
         if let Err(why) = method::check(&run.method, &size) {
@@ -177,7 +176,7 @@ fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) ->
                 "{why}: change the number in [mode.\"{}\"] or [grid], or leave these runs out by [[exclude]]",
                 run.mode
             );
-            faults.push(Fault::new(mode_span(sweep, &run.mode), title, "with these numbers").help(help));
+            faults.push(Fault::new(value_span(sweep, "mode", &run.mode), title, "with these numbers").help(help));
         }
     }
     faults
@@ -186,29 +185,31 @@ fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) ->
 /// A fault for every mode that asks for a run that another mode, or the same one, asks for too.
 fn repeated(sweep: &Sweep, runs: &[(RunId, Run)]) -> Vec<Fault> {
     let mut first: HashMap<&RunId, &Run> = HashMap::new();
-    let mut modes: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut pairs: BTreeSet<[(&str, &str); 2]> = BTreeSet::new();
     for (id, run) in runs {
         if let Some(other) = first.insert(id, run) {
-            modes.insert((&other.mode, &run.mode));
+            pairs.insert([(&other.mode, &other.model.name), (&run.mode, &run.model.name)]);
         }
     }
-    let fault = |(first, second): (&str, &str)| {
-        let (title, help) = if first == second {
+    let fault = |[(first, its_model), (second, model)]: [(&str, &str); 2]| {
+        let (span, title, help) = if its_model != model {
+            let title = format!("{its_model} and {model} are the same model");
+            (value_span(sweep, "model", model), title, "their files are equal: keep one of them")
+        } else if first == second {
             let title = format!("mode {second} asks for the same run twice");
-            (title, "an axis of [grid] makes no difference to it: give that number in its own table alone")
+            let help = "an axis of [grid] makes no difference to it: give that number in its own table alone";
+            (value_span(sweep, "mode", second), title, help)
         } else {
-            (
-                format!("{first} and {second} ask for the same run"),
-                "their methods and numbers are equal: keep one of them",
-            )
+            let title = format!("{first} and {second} ask for the same run");
+            (value_span(sweep, "mode", second), title, "their methods and numbers are equal: keep one of them")
         };
-        Fault::new(mode_span(sweep, second), title, "again here").help(help)
+        Fault::new(span, title, "again here").help(help)
     };
-    modes.into_iter().map(fault).collect()
+    pairs.into_iter().map(fault).collect()
 }
 
-fn mode_span(sweep: &Sweep, mode: &str) -> Range<usize> {
-    values(sweep, "mode").into_iter().find(|(name, _)| name == mode).map_or(0..0, |(_, span)| span)
+fn value_span(sweep: &Sweep, axis: &str, value: &str) -> Range<usize> {
+    values(sweep, axis).into_iter().find(|(name, _)| name == value).map_or(0..0, |(_, span)| span)
 }
 
 fn read_text(file: &Path) -> Result<String> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use polars::prelude::*;
 
+use super::REFERENCE;
 use super::runs::SETTING;
 
 /// One row of the summary.
@@ -156,14 +157,37 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
     let varying = differing(&cells, |c| c.mode.clone());
     // What changes only with task, model or size, as zipped axes do, compares nothing.
     let within = differing(&cells, |c| (c.mode.clone(), c.task.clone(), c.model.clone(), c.train_size));
+    let alone = unlike_the_reference(&cells);
     for cell in &mut cells {
         let names = || cell.settings.iter().map(|(name, _)| name.clone());
         let differs =
             |name: &String| within.iter().any(|((mode, ..), names)| *mode == cell.mode && names.contains(name));
-        cell.apart = names().filter(|name| !tune.contains(name) && differs(name)).collect();
-        cell.varying = names().filter(|name| varying[&cell.mode].contains(name)).collect();
+        // One number of a combination is tuned under its plain name.
+        let is_tuned = |name: &String| tune.iter().any(|tuned| name.rsplit('.').next() == Some(tuned));
+        cell.apart = names().filter(|name| !is_tuned(name) && differs(name)).collect();
+        let unlike = |name: &String| !is_tuned(name) && alone.contains(&(cell.mode.clone(), name.clone()));
+        cell.varying = names().filter(|name| varying[&cell.mode].contains(name) || unlike(name)).collect();
     }
     Ok(cells)
+}
+
+/// Modes and settings of training in which a mode has a value that the reference never has on the same task, model and
+/// size: what it is compared with was trained otherwise, and that must be seen.
+fn unlike_the_reference(cells: &[Cell]) -> BTreeSet<(String, String)> {
+    let block = |c: &Cell| (c.task.clone(), c.model.clone(), c.train_size);
+    let of_training = |c: &Cell| -> Vec<(String, String)> {
+        c.settings.iter().filter(|(name, _)| SETTING.contains(&name.as_str())).cloned().collect()
+    };
+    let mut reference: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for cell in cells.iter().filter(|c| c.mode == REFERENCE) {
+        reference.entry(block(cell)).or_default().extend(of_training(cell));
+    }
+    let unlike =
+        cells.iter().filter_map(|cell| Some((cell, reference.get(&block(cell))?))).flat_map(|(cell, known)| {
+            let own = of_training(cell).into_iter().filter(|setting| !known.contains(setting));
+            own.map(|(name, _)| (cell.mode.clone(), name)).collect::<Vec<_>>()
+        });
+    unlike.collect()
 }
 
 /// For every key the names of the settings that its cells differ in.

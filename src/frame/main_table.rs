@@ -57,6 +57,7 @@ pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
     };
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(CSV_COLUMNS)?;
+    let mut alone = Vec::new();
 
     for (block, name) in rows {
         let line: Vec<Option<&Cell>> = tasks.iter().map(|task| find(block, name, task)).collect();
@@ -83,7 +84,13 @@ pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
         scores.rows.push(entries);
         if compared {
             differences.rows.push(apart);
+        } else if line.iter().flatten().any(|c| c.mode != REFERENCE && c.n > 0) {
+            alone.push(picked.name(name, &line));
         }
+    }
+    if !alone.is_empty() {
+        let why = format!("Not compared, for no scored {REFERENCE} has their settings or a seed of theirs");
+        differences.notes.push(format!("{why}: {}.", alone.join(", ")));
     }
     if tasks.len() < 2 {
         scores.columns.pop();

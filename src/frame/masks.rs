@@ -1,7 +1,8 @@
 //! Which child networks the runs used, and which two of them are worth comparing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::plan::Run;
 use crate::record::Record;
 
 /// A finished run's fixed child network.
@@ -24,12 +25,23 @@ pub struct MaskUse {
 /// The child networks of the runs, in their order, one for each task, family, p and seed.
 pub fn mask_uses(records: &[Record]) -> Vec<MaskUse> {
     let mut uses: Vec<MaskUse> = Vec::new();
+    // Masks of unlike numbers are no two draws of one thing: where a mode has several, they name the family too.
+    let of_mode = |run: &Run| (run.mode.clone(), run.model.name.clone());
+    let mut settings: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for record in records.iter().filter(|r| r.outcome().is_some_and(|o| o.mask.is_some())) {
+        settings.entry(of_mode(&record.run)).or_default().insert(super::runs::numbers(&record.run));
+    }
     for record in records {
         let Some(mask) = record.outcome().and_then(|o| o.mask.as_ref()) else { continue };
         let run = &record.run;
         let used = MaskUse {
             task: run.task.name.clone(),
-            family: format!("{} · {}", run.mode, run.model.name),
+            family: match settings.get(&of_mode(run)) {
+                Some(several) if several.len() > 1 => {
+                    format!("{} {} · {}", run.mode, super::runs::numbers(run), run.model.name)
+                }
+                _ => format!("{} · {}", run.mode, run.model.name),
+            },
             p: run.p(),
             train_size: run.recipe.train_size,
             seed: run.seed,

@@ -108,7 +108,7 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
 }
 
 /// The method's numbers but what the column `p` says, as `fidelity=paper steps=3`.
-fn numbers(run: &Run) -> String {
+pub(super) fn numbers(run: &Run) -> String {
     let is_told = |name: &str| run.p().is_some() && is_rate(name);
     let shown =
         run.method.numbers.iter().filter(|(name, _)| !is_told(name)).map(|(name, value)| match value.as_str() {

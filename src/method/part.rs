@@ -55,7 +55,7 @@ pub struct Adapter {
 }
 
 /// What planning knows of a model and its head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Size {
     /// Layers of the encoder.
     pub layers: usize,

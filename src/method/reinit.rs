@@ -17,6 +17,8 @@ pub const INFO: Info = Info {
     choices: &[
         "σ is the model's initializer_range, 0.02 for BERT",
         "what was drawn anew no longer has a pre-trained value: nothing pulls or mixes it back",
+        "a child network holds what it does not choose as it was drawn; bitfit, lora and fish, which would leave nearly all \
+         of it so, are refused",
         "the paper tries L = 1 to 6 of 24 layers and reports 5",
     ],
     numbers: &[number(

@@ -103,6 +103,11 @@ impl Mode {
         numbers
     }
 
+    /// Every number as one of its methods has it: `child-f.p`.
+    pub fn dotted(&self) -> Vec<String> {
+        self.parts.iter().flat_map(|part| part.numbers.iter().map(|n| format!("{}.{}", part.name, n.name))).collect()
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.parts.iter().any(|part| part.numbers.iter().any(|n| n.name == name))
     }

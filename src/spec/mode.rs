@@ -19,6 +19,11 @@ pub(super) fn read(grid: &[Axis], root: &Table, known: &Known, faults: &Collecto
     for (name, span, table) in root.named_tables("mode") {
         match read_mode(&name, &span, &table, known, faults) {
             Ok(mode) => {
+                if let Some(twin) = described.iter().find(|other| is_same(&other.name, &name, known)) {
+                    let title = format!("[mode.{}] and [mode.{name}] are tables of one mode", twin.name);
+                    let fault = Fault::new(span.clone(), title, "the second one");
+                    faults.add(fault.help("the order of the methods says nothing: keep one table"));
+                }
                 described.push(mode);
                 table.finish();
             }

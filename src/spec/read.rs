@@ -1,5 +1,6 @@
 //! The sections of a sweep file, one after the other.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::de::DeValue;
@@ -91,10 +92,11 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
 
     let (train, log_every) =
         root.table("train").map(|table| read_train(table, &grid, &tune, faults)).unwrap_or_default();
+    let dotted: BTreeSet<String> = modes.iter().filter(|mode| mode.parts.len() > 1).flat_map(Mode::dotted).collect();
     let coordinates: Vec<(&str, Vec<Value>)> = COORDINATES
         .into_iter()
         .chain(numbers.iter().map(|n| n.name))
-        .chain(modes.iter().flat_map(|mode| &mode.own).map(|own| own.name.as_str()).filter(|name| name.contains('.')))
+        .chain(dotted.iter().map(String::as_str))
         .map(|name| (name, values_of(name, &grid, &tune, &modes)))
         .collect();
     let clauses = |key: &str| -> Vec<Clause> {
@@ -184,8 +186,15 @@ pub(super) fn check_names(
     }
 }
 
-/// The values that runs can have under a name; none if it is no axis.
+/// The values that runs can have under a name; none if it is no axis, or one that only the expanded grid can tell: a
+/// setting of [train] that some modes have a value of their own for, a number that methods of a combination share.
 fn values_of(name: &str, grid: &[Axis], tune: &[Axis], modes: &[Mode]) -> Vec<Value> {
+    let is_own = |own: &Axis| own.name == name || own.name.rsplit('.').next() == Some(name);
+    let is_given = |is_own: &dyn Fn(&Axis) -> bool| modes.iter().flat_map(|mode| &mode.own).any(is_own);
+    let is_setting = RECIPE.iter().any(|n| n.name == name);
+    if name.contains('.') || is_given(&|own| own.name != name && is_own(own)) || (is_setting && is_given(&is_own)) {
+        return Vec::new();
+    }
     let outer = grid.iter().chain(tune).find(|axis| axis.name == name);
     let own = |mode: &Mode| mode.own.iter().find(|axis| axis.name == name).map(|axis| axis.values.clone());
     if outer.is_none() && modes.iter().all(|mode| own(mode).is_none()) {

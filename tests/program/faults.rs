@@ -57,6 +57,11 @@ fn every_fault_is_said_with_place_and_advice() {
         ("\"vanilla\"", "\"top-k\"", "top_layers is 3, and the model has 2 layers"),
         ("p = [0.3]", "p = [0.3]\nkeep = 0.001", "no mode of this grid takes keep"),
         ("\"vanilla\", \"child-d\"]\np = [0.3]", "\"fish\"]\nkeep = 0.001", "the head alone has 98"),
+        (
+            "\"vanilla\", \"child-d\"]\np = [0.3]",
+            "\"r3f+child-d\"]\n[mode.\"child-d+r3f\"]\np = 0.1\n[mode.\"r3f+child-d\"]\np = 0.2",
+            "are tables of one mode",
+        ),
         ("[train]", "[mode.child-d]\nbase = \"r3f\"\n[train]", "has the name of a method and another base"),
         ("[train]", "[mode.x]\nbase = \"chid-f\"\n[train]", "did you mean \"child-f\"?"),
         ("[train]", "[mode.child-d]\nmix = 0.5\n[train]", "unknown key \"mix\" in [mode.child-d]"),

@@ -109,6 +109,57 @@ fn combinations_aliases_and_numbers_of_one_of_them_are_planned() {
 }
 
 #[test]
+fn a_mode_may_have_settings_of_training_of_its_own() {
+    let grid = "mode = [\"vanilla\", \"lora\", \"sage\"]\nlr = [1e-4, 2e-4]\n\
+                [mode.lora]\nlr = { from = 1e-3, to = 3e-3, step = 1e-3 }\nepochs = 20\n\
+                [mode.sage]\nwarmup = 0.0\n[tune]\nweight_decay = [0.0, 0.1]";
+    let sandbox = Sandbox::with(&tiny_sweep(grid, "epochs = 2"));
+    let plan = |file: &str| -> Vec<serde_json::Value> {
+        let said = sandbox.expect(0, &["plan", file, "--list", "--json"]).out;
+        let plan: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let runs = plan.as_array().or(plan["runs"].as_array()).expect("a list").clone();
+        runs.into_iter().map(|line| line["run"].clone()).collect()
+    };
+    let of = |mode: &str, name: &str| -> Vec<f64> {
+        let runs = plan("sweep.toml").into_iter().filter(|run| run["mode"] == mode);
+        runs.map(|run| run["recipe"][name].as_f64().expect("a number")).collect()
+    };
+    assert_eq!(of("vanilla", "lr"), [1e-4, 1e-4, 2e-4, 2e-4]);
+    assert_eq!(of("lora", "lr"), [1e-3, 2e-3, 3e-3, 1e-3, 2e-3, 3e-3]);
+    assert_eq!((of("lora", "epochs")[0], of("vanilla", "epochs")[0]), (20.0, 2.0));
+    assert_eq!((of("sage", "warmup")[0], of("lora", "warmup")[0], of("sage", "lr").len()), (0.0, 0.1, 4));
+
+    // A filter may name what [train] gives the others.
+    let text = tiny_sweep(grid, "epochs = 2").replace("[task.pairs]", "[[exclude]]\nepochs = 2\n[task.pairs]");
+    std::fs::write(sandbox.path("few.toml"), text).expect("a sweep file");
+    assert!(plan("few.toml").iter().all(|run| run["mode"] == "lora"));
+    let zipped = grid.replace("lr = [1e-4, 2e-4]\n", "lr = [1e-4, 2e-4]\nseed = [1, 2]\nzip = [[\"lr\", \"seed\"]]\n");
+    std::fs::write(sandbox.path("zipped.toml"), tiny_sweep(&zipped, "")).expect("a sweep file");
+    assert!(sandbox.expect(1, &["plan", "zipped.toml"]).err.contains("overrides a zipped axis"));
+
+    // What it is compared with was trained otherwise, and the table says so.
+    let text =
+        tiny_sweep("mode = [\"vanilla\", \"lora\"]\n[mode.lora]\nlr = 1e-2\nepochs = 2", "epochs = 1\nlr = 1e-3");
+    std::fs::write(sandbox.path("sweep.toml"), text).expect("a sweep file");
+    sandbox.expect(0, &["run", "sweep.toml"]);
+    sandbox.expect(0, &["report", "sweep.toml"]);
+    let table = std::fs::read_to_string(sandbox.path("reports/tiny/tables/main.md")).expect("a table");
+    assert!(table.contains("lora (epochs=2 lr=0.01)"), "{table}");
+}
+
+#[test]
+fn a_number_that_two_methods_share_is_tuned_as_one() {
+    let grid = "mode = [\"vanilla\", \"child-f+child-d\"]\n[tune]\np = [0.3, 0.6]\nfidelity = [\"paper\", \"code\"]";
+    let sandbox = Sandbox::with(&tiny_sweep(grid, "max_steps = 3\nlr = 1e-3"));
+    sandbox.expect(0, &["run", "sweep.toml"]);
+    sandbox.expect(0, &["report", "sweep.toml"]);
+    let table = std::fs::read_to_string(sandbox.path("reports/tiny/tables/main.md")).expect("a table");
+    let rows = table.lines().filter(|line| line.starts_with("| child-f+child-d")).count();
+    assert_eq!(rows, 2, "one of scores and one of differences in\n{table}");
+    assert!(table.contains("chosen per task on dev for child-f+child-d"), "{table}");
+}
+
+#[test]
 fn filters_see_the_numbers_of_a_combination() {
     let grid = "mode = [\"child-f+child-d\", \"apart\"]\np = [0.2, 0.3]\n\
                 [mode.apart]\nbase = \"child-f+child-d\"\nchild-f.p = 0.3\nchild-d.p = [0.1, 0.3]";
@@ -123,6 +174,9 @@ fn filters_see_the_numbers_of_a_combination() {
     assert_eq!(count("p=0.3"), 1, "where both agree");
     assert_eq!(count("child-f.p=0.3"), 3);
     assert_eq!(count("child-d.p<0.2"), 1);
+    let excluded = tiny_sweep(&grid, "").replace("[task.pairs]", "[[exclude]]\n\"child-f.p\" = 0.2\n[task.pairs]");
+    std::fs::write(sandbox.path("sweep.toml"), excluded).expect("a sweep file");
+    assert_eq!(count("seed=1"), 3);
     let excluded = tiny_sweep(&grid, "").replace("[task.pairs]", "[[exclude]]\np = 0.3\n[task.pairs]");
     std::fs::write(sandbox.path("sweep.toml"), excluded).expect("a sweep file");
     assert_eq!(count("seed=1"), 3, "an exclude sees what is trained, not a standard that is not used");
@@ -172,4 +226,29 @@ fn collapsed_and_diverged_runs_are_recorded_and_counted() {
     for said in ["2 collapsed", "2 diverged"] {
         assert!(table.contains(said), "{said} in\n{table}");
     }
+}
+
+#[test]
+fn the_list_of_methods_tells_numbers_ranges_papers_and_choices() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.expect(0, &["methods"]).out;
+    for method in METHODS {
+        assert!(list.contains(method.summary) && list.contains(method.paper), "{}", method.name);
+        for number in method.numbers {
+            let line = format!("{} = ", number.name);
+            assert!(
+                list.contains(&line) && list.contains(&number.domain.to_string()),
+                "{} {}",
+                method.name,
+                number.name
+            );
+        }
+        let shown = sandbox.expect(0, &["methods", method.name]).out;
+        assert!(shown.contains(method.equation) && method.choices.iter().all(|choice| shown.contains(choice)));
+        assert!(!method.paper.is_empty() && !method.choices.is_empty(), "{}", method.name);
+    }
+    let both = sandbox.expect(0, &["methods", "r3f+child-d"]).out;
+    assert!(both.starts_with("child-d+r3f: all of them at once"), "{both}");
+    assert!(sandbox.expect(1, &["methods", "child-d+top-k"]).err.contains("both fix which parameters are trained"));
+    assert!(sandbox.expect(1, &["methods", "recadm"]).err.contains("did you mean \"recadam\"?"));
 }

@@ -183,13 +183,33 @@ fn thirty_steps_of_a_regression_by_divergence_are_those_of_pytorch() {
     thirty_steps(&runs, " regression", as_regression);
 }
 
-/// The head, the data order and dropout of a seed are the same for every method, even after a Fisher pass or a draw.
+/// Numbers with which methods do nothing.
+const NOTHING: &str = "noisytune_lambda = 0.0\nr3f_lambda = 0.0\nmix = 0.0\nhype_sigma = 0.0\ndps_drop = 0.0\n\
+                       anneal = \"constant\"\nlayer_decay = 1.0";
+
+/// The head, the data order and dropout of a seed are the same for every method, even after a Fisher pass, a draw or a
+/// second forward pass.
 #[test]
 fn child_networks_of_everything_equal_vanilla_bit_for_bit() {
     let train = "epochs = 2\nlr = 1e-3\nlog_every = 1\ndropout = 0.1";
-    let modes =
-        ["vanilla", "child-f", "child-d", "child-random", "child-lowest", "prune", "noisytune", "child-f+child-d"];
-    let grid = format!("mode = {modes:?}\np = [1.0]\nnoisytune_lambda = 0.0\nseed = [5]");
+    let modes = [
+        "vanilla",
+        "child-f",
+        "child-d",
+        "child-random",
+        "child-lowest",
+        "prune",
+        "child-f+child-d",
+        "noisytune",
+        "r3f",
+        "mixout",
+        "hype",
+        "dps-dense",
+        "dps-mix",
+        "recadam",
+        "llrd",
+    ];
+    let grid = format!("mode = {modes:?}\np = 1.0\nseed = 5\n{NOTHING}");
     let sandbox = Sandbox::with(&tiny_sweep(&grid, train));
     sandbox.expect(0, &["run", "sweep.toml"]);
     let losses: Vec<Vec<String>> = sandbox

@@ -1,6 +1,7 @@
 //! Fisher scores of a run: what they depend on, made once and kept in the cache.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -129,7 +130,11 @@ impl RunStudy<'_> {
             no_grad(|| self.subject.arena.theta.copy_(&own));
         }
         let parts: Vec<&Part> = self.subject.arena.layout.parts.iter().filter(|part| is_masked(part, scope)).collect();
-        let scores: Vec<f32> = Vec::try_from(&gather(&parts, &scores).to_device(tch::Device::Cpu))?;
+        let joined = gather(&parts, &scores).to_device(tch::Device::Cpu);
+        // Of a large model each of these is a gigabyte.
+        drop(scores);
+        let scores: Vec<f32> = Vec::try_from(&joined)?;
+        drop(joined);
         ensure!(
             select::rankable(&scores),
             "the Fisher information is not finite: the gradients of the pre-trained model overflow on this data"
@@ -163,11 +168,18 @@ fn read_scores(path: &Path) -> Option<Vec<f32>> {
     Some(body.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
+/// Scores that are turned into bytes at a time.
+const PIECE: usize = 1 << 20;
+
 fn write_scores(path: &Path, scores: &[f32]) -> Result<()> {
-    let body: Vec<u8> = scores.iter().flat_map(|s| s.to_le_bytes()).collect();
+    let mut sum = blake3::Hasher::new();
+    let bytes = |piece: &[f32]| -> Vec<u8> { piece.iter().flat_map(|s| s.to_le_bytes()).collect() };
+    scores.chunks(PIECE).for_each(|piece| drop(sum.update(&bytes(piece))));
     let draft = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || -> std::io::Result<()> {
-        fs::write(&draft, [blake3::hash(&body).as_bytes().as_slice(), &body].concat())?;
+        let mut file = File::create(&draft)?;
+        file.write_all(sum.finalize().as_bytes())?;
+        scores.chunks(PIECE).try_for_each(|piece| file.write_all(&bytes(piece)))?;
         fs::rename(&draft, path)
     };
     let written = write();
