@@ -174,7 +174,9 @@ const PIECE: usize = 1 << 20;
 fn write_scores(path: &Path, scores: &[f32]) -> Result<()> {
     let mut sum = blake3::Hasher::new();
     let bytes = |piece: &[f32]| -> Vec<u8> { piece.iter().flat_map(|s| s.to_le_bytes()).collect() };
-    scores.chunks(PIECE).for_each(|piece| drop(sum.update(&bytes(piece))));
+    for piece in scores.chunks(PIECE) {
+        sum.update(&bytes(piece));
+    }
     let draft = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&draft)?;
