@@ -49,9 +49,6 @@ pub trait Study<V> {
     /// The run's seed.
     fn seed(&self) -> u64;
 
-    /// Steps of the whole run.
-    fn steps(&self) -> u32;
-
     /// P, entries of the arena.
     fn entries(&self) -> i64;
 

@@ -169,10 +169,6 @@ impl Study<List> for Bench {
         self.moment.seed
     }
 
-    fn steps(&self) -> u32 {
-        self.moment.steps
-    }
-
     fn entries(&self) -> i64 {
         self.parts().last().map_or(0, |part| part.offset + part.len)
     }

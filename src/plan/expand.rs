@@ -66,7 +66,7 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
     };
     // What several of its methods have stands in the point for each of them.
     let own = |part: &KnownMode, n: &Number| {
-        let key = if is_shared(mode, n.name) { format!("{}.{}", part.name, n.name) } else { n.name.to_owned() };
+        let key = if mode.owners(n.name).len() > 1 { format!("{}.{}", part.name, n.name) } else { n.name.to_owned() };
         let value = point.get(&key)?.json();
         Some((key, value))
     };
@@ -75,18 +75,14 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
     Run { task, model, mode: mode.name.clone(), method, recipe, seed }
 }
 
-/// Whether several methods of a mode have a number of this name.
-fn is_shared(mode: &Mode, name: &str) -> bool {
-    mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == name)).count() > 1
-}
-
 /// The point of a combination with every number where it belongs: one that several methods have under `child-f.p` and
 /// `child-d.p`, and under `p` as well if these agree; any other under its plain name.
 fn settled(mode: &Mode, mut point: Point) -> Point {
     for number in mode.numbers() {
         let plain = point.remove(number.name);
-        let owners = mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == number.name));
-        let owned: Vec<(String, Value)> = owners
+        let owned: Vec<(String, Value)> = mode
+            .owners(number.name)
+            .into_iter()
             .filter_map(|part| {
                 let key = format!("{}.{}", part.name, number.name);
                 let value = point.remove(&key).or_else(|| plain.clone())?;
@@ -130,15 +126,7 @@ fn groups<'a>(sweep: &'a Sweep, mode: &'a Mode) -> Vec<Group<'a>> {
 
 /// Whether a mode's own table leaves a value of the grid no say.
 fn is_overridden(mode: &Mode, name: &str) -> bool {
-    mode.own.iter().any(|own| own.name == name) || is_given_to_each(mode, name)
-}
-
-/// Whether every method of a mode that has a number is given it by name, as `child-f.p`.
-fn is_given_to_each(mode: &Mode, name: &str) -> bool {
-    let owners: Vec<&KnownMode> =
-        mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == name)).collect();
-    let is_given = |part: &&KnownMode| mode.own.iter().any(|own| own.name == format!("{}.{name}", part.name));
-    !owners.is_empty() && owners.iter().all(is_given)
+    mode.own.iter().any(|own| own.name == name) || mode.gives_each(name)
 }
 
 fn is_setting(name: &str) -> bool {

@@ -27,6 +27,12 @@ pub struct KnownMode {
     pub numbers: &'static [Number],
 }
 
+impl KnownMode {
+    pub fn has(&self, name: &str) -> bool {
+        self.numbers.iter().any(|n| n.name == name)
+    }
+}
+
 /// The names that a sweep file may use.
 pub struct Known<'a> {
     pub tasks: Vec<&'static str>,
@@ -109,7 +115,19 @@ impl Mode {
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.parts.iter().any(|part| part.numbers.iter().any(|n| n.name == name))
+        !self.owners(name).is_empty()
+    }
+
+    /// Its methods that have a number of this name.
+    pub fn owners(&self, name: &str) -> Vec<&KnownMode> {
+        self.parts.iter().filter(|part| part.has(name)).collect()
+    }
+
+    /// Whether each of its methods that have a number is given one of its own, as `child-f.p`.
+    pub fn gives_each(&self, name: &str) -> bool {
+        let is_given = |part: &KnownMode| self.own.iter().any(|own| own.name == format!("{}.{name}", part.name));
+        let owners = self.owners(name);
+        !owners.is_empty() && owners.into_iter().all(is_given)
     }
 }
 

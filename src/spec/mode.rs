@@ -82,17 +82,10 @@ fn read_mode(name: &str, span: &Range<usize>, table: &Table, known: &Known, faul
         mode.own.extend(axis::read_own(&table, &format!("{}.", part.name), &numbers, faults));
         table.finish();
     }
-    for plain in mode.own.iter().filter(|own| !own.name.contains('.')) {
-        let owners = mode.parts.iter().filter(|part| part.numbers.iter().any(|n| n.name == plain.name));
-        if owners.clone().count() == 0 {
-            continue;
-        }
-        let own = |part: &&KnownMode| mode.own.iter().any(|own| own.name == format!("{}.{}", part.name, plain.name));
-        if owners.clone().all(|part| own(&part)) {
-            let title = format!("{} in [mode.{name}] has no say", plain.name);
-            let fault = Fault::new(plain.span.clone(), title, "each of its methods is given one of its own");
-            faults.add(fault.help("keep this one, or those of the methods"));
-        }
+    for plain in mode.own.iter().filter(|own| mode.gives_each(&own.name)) {
+        let title = format!("{} in [mode.{name}] has no say", plain.name);
+        let fault = Fault::new(plain.span.clone(), title, "each of its methods is given one of its own");
+        faults.add(fault.help("keep this one, or those of the methods"));
     }
     Ok(mode)
 }

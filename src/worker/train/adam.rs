@@ -97,11 +97,7 @@ impl Adam {
     /// Both moments of a block one step on, and ηΔ, all `[len]`.
     fn direction(&self, g: &Tensor, mut m: Tensor, mut v: Tensor, scaled: f64) -> Tensor {
         if g.device() != Device::Cpu {
-            m *= self.beta1;
-            m += g * (1.0 - self.beta1);
-            v *= self.beta2;
-            v += g.square() * (1.0 - self.beta2);
-            return m / (v.sqrt() + self.eps) * scaled;
+            return self.direction_of_tensors(g, m, v, scaled);
         }
         let (b1, b2, eps, scaled) = (self.beta1 as f32, self.beta2 as f32, self.eps as f32, scaled as f32);
         let (fresh1, fresh2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
@@ -115,17 +111,22 @@ impl Adam {
         step
     }
 
-    /// The equations as they stand above, over whole tensors: what a GPU runs.
+    /// The same by the equations as they stand above.
+    fn direction_of_tensors(&self, g: &Tensor, mut m: Tensor, mut v: Tensor, scaled: f64) -> Tensor {
+        m *= self.beta1;
+        m += g * (1.0 - self.beta1);
+        v *= self.beta2;
+        v += g.square() * (1.0 - self.beta2);
+        m / (v.sqrt() + self.eps) * scaled
+    }
+
+    /// The equations over whole tensors: what a GPU runs.
     fn update_tensors(&mut self, arena: &mut Arena, clip: f64, scaled: f64, rate: f64) {
         if clip < 1.0 {
             arena.gradient *= clip;
         }
-        let g = &arena.gradient;
-        self.m *= self.beta1;
-        self.m += g * (1.0 - self.beta1);
-        self.v *= self.beta2;
-        self.v += g.square() * (1.0 - self.beta2);
-        arena.theta -= &self.m / (self.v.sqrt() + self.eps) * scaled;
+        let (m, v) = (self.m.shallow_clone(), self.v.shallow_clone());
+        arena.theta -= self.direction_of_tensors(&arena.gradient, m, v, scaled);
         let decayed = &arena.theta * &arena.decay * (rate * self.weight_decay);
         arena.theta -= decayed;
     }

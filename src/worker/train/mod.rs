@@ -89,7 +89,7 @@ pub fn train(
     if recipe.dropout.is_none() {
         subject.quiet(method.dropout(total));
     }
-    let mut study = RunStudy { run, task, subject, data, picked: &picked, steps: total, places, listener, note: None };
+    let mut study = RunStudy { run, task, subject, data, picked: &picked, places, listener, note: None };
     match method.start(&mut study).and_then(|()| method.prepare(&mut study)) {
         Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step: 0 }),
         prepared => prepared?,
@@ -128,7 +128,7 @@ pub fn train(
         let at = Moment { seed: run.seed, step, steps: total, pass: 0 };
         if method.has(Hook::Turn) {
             let picked = &picked;
-            let mut study = RunStudy { run, task, subject, data, picked, steps: total, places, listener, note: None };
+            let mut study = RunStudy { run, task, subject, data, picked, places, listener, note: None };
             method.turn(&mut study, at);
         }
         // A stream of its own for each step, so that neither the method's draws nor a resumption shifts dropout.

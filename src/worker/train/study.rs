@@ -23,7 +23,6 @@ pub struct RunStudy<'a> {
     pub subject: &'a mut Subject,
     pub data: &'a Loaded,
     pub picked: &'a [u32],
-    pub steps: u32,
     pub places: &'a Places,
     pub listener: &'a mut dyn Listener,
     /// Which mask the method asked for, if any.
@@ -79,10 +78,6 @@ impl Study<Values> for RunStudy<'_> {
 
     fn seed(&self) -> u64 {
         self.run.seed
-    }
-
-    fn steps(&self) -> u32 {
-        self.steps
     }
 
     fn entries(&self) -> i64 {
