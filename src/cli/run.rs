@@ -74,6 +74,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         name: name.clone(),
         question: workspace.sweep.question.clone(),
         tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
+        select: workspace.sweep.select,
+        paper: workspace.sweep.paper.clone(),
         runs: workspace.runs.clone(),
     };
     if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {

@@ -40,6 +40,8 @@ pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
         name: manifest.name.clone(),
         question: manifest.question.clone(),
         tune: manifest.tune.clone(),
+        select: manifest.select,
+        paper: manifest.paper.clone(),
         planned: manifest.runs.clone(),
         warnings: [different_origins(&records), overlaps.warnings()].concat(),
         overlaps: overlaps.found,
@@ -177,6 +179,7 @@ mod tests {
     use super::*;
     use crate::frame::example;
     use crate::record::mask::Segment;
+    use crate::record::store::Select;
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -190,7 +193,11 @@ mod tests {
         }
         let runs = records.iter().map(|r| (r.id.clone(), r.run.clone())).collect();
         let tune = vec!["lr".to_owned()];
-        gather(store, &Manifest { format: 1, name: "x".into(), question: None, tune, runs }).unwrap()
+        gather(
+            store,
+            &Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
+        )
+        .unwrap()
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Workspace {
             tasks: task::names(),
             modes: METHODS.iter().map(|m| KnownMode { name: m.name, numbers: m.numbers }).collect(),
             refusal: &method::refusal,
+            papers: crate::frame::PUBLISHED.to_vec(),
             metrics: Metric::ALL.iter().map(|m| m.name()).collect(),
             model: &find_model,
         };

@@ -3,6 +3,7 @@
 use super::{Cell, Study};
 use crate::plan::{Choice, Input, Recipe, Run};
 use crate::record::mask::Overlap;
+use crate::record::store::Select;
 use crate::record::{End, Epoch, FORMAT, Failure, MaskNote, Outcome, Provenance, Record};
 
 /// A finished run with this headline score.
@@ -27,6 +28,7 @@ pub fn record(task: &str, mode: &str, p: Option<f64>, seed: u64, score: f64) -> 
         train_examples: 160,
         dev_examples: 80,
         mask: None,
+        ..Outcome::default()
     };
     let made = Provenance {
         commit: "0123456789abcdef".to_owned(),
@@ -86,6 +88,8 @@ fn study(records: Vec<Record>) -> Study {
         name: "example".to_owned(),
         question: Some("Does updating only a child network beat fine-tuning everything?".to_owned()),
         tune: Vec::new(),
+        select: Select::Dev,
+        paper: None,
         planned: records.iter().map(|r| (r.id.clone(), r.run.clone())).collect(),
         records,
         overlaps: Vec::new(),

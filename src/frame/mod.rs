@@ -9,6 +9,7 @@ mod settings_table;
 mod study;
 mod summary;
 mod table;
+mod targets;
 mod write;
 
 pub use crate::plan::RunId;
@@ -24,7 +25,11 @@ pub use settings_table::settings_table;
 pub use study::Study;
 pub use summary::summary;
 pub use table::{Entry, Table, duration, points};
+pub use targets::{target_name, targets};
 pub use write::{csv_bytes, write};
+
+/// Names of the published tables that a report can show beside its own.
+pub const PUBLISHED: &[&str] = &["table1", "table2", "table3", "table4", "table5"];
 
 /// Small studies that the tests of frames, figures and reports share.
 #[cfg(test)]

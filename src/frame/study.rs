@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::plan::{Run, RunId};
 use crate::record::Record;
 use crate::record::mask::Overlap;
+use crate::record::store::Select;
 
 #[derive(Debug, Clone, Default)]
 pub struct Study {
@@ -14,6 +15,10 @@ pub struct Study {
     pub question: Option<String>,
     /// Names of the axes of `[tune]`: the best on dev is chosen over them; all other axes are compared.
     pub tune: Vec<String>,
+    /// Whether what is chosen is chosen on the scores that are reported, or on a half of dev of its own.
+    pub select: Select,
+    /// The published table that the sweep asks about: `table2`.
+    pub paper: Option<String>,
     /// Every run of the sweep, in its order: rows and columns of tables follow it.
     pub planned: Vec<(RunId, Run)>,
     /// Records of planned runs, in any order.

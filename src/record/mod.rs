@@ -1,5 +1,6 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
+pub mod analysis;
 pub mod lock;
 pub mod log;
 pub mod mask;
@@ -8,6 +9,8 @@ pub mod store;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use analysis::{Distance, Elsewhere, Sharpness, UpdateVariance, Way};
 
 use crate::plan::{Run, RunId};
 
@@ -36,7 +39,7 @@ pub enum End {
 }
 
 /// What a run that reached its last step measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// The metric that tables show, a key of `dev`.
@@ -53,6 +56,18 @@ pub struct Outcome {
     pub dev_examples: u32,
     /// The child network, where the method fixes one.
     pub mask: Option<MaskNote>,
+    /// The same scores over the even and over the odd places of the dev set, so that what is chosen on one half can be
+    /// reported on the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halves: Option<[Scores; 2]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Elsewhere>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distance: Vec<Distance>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<Sharpness>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variance: Vec<UpdateVariance>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

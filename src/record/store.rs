@@ -30,8 +30,24 @@ pub struct Manifest {
     /// Names of the axes of `[tune]`.
     #[serde(default)]
     pub tune: Vec<String>,
+    #[serde(default)]
+    pub select: Select,
+    /// The published table that the sweep asks about: `table2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<String>,
     /// In the order of the plan.
     pub runs: Vec<(RunId, Run)>,
+}
+
+/// Where the best of a `[tune]` axis, or of p, is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Select {
+    /// On the dev set that is reported, as the papers do.
+    #[default]
+    Dev,
+    /// On the even half of the dev set; the odd half is reported.
+    Half,
 }
 
 impl Store {
@@ -321,6 +337,8 @@ mod tests {
             name: "glue".into(),
             question: Some("Why?".into()),
             tune: vec!["lr".into()],
+            select: Select::Half,
+            paper: Some("table2".into()),
             runs,
         };
         store.write_manifest(&manifest).unwrap();
@@ -329,9 +347,14 @@ mod tests {
         // One that an earlier version wrote names no axes of [tune].
         let path = store.sweep_folder("glue").join("manifest.json");
         let mut older: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        older.as_object_mut().unwrap().remove("tune").unwrap();
+        for key in ["tune", "select", "paper"] {
+            older.as_object_mut().unwrap().remove(key).unwrap();
+        }
         fs::write(&path, older.to_string()).unwrap();
-        assert_eq!(store.manifest("glue").unwrap(), Some(Manifest { tune: Vec::new(), ..manifest }));
+        assert_eq!(
+            store.manifest("glue").unwrap(),
+            Some(Manifest { tune: Vec::new(), select: Select::Dev, paper: None, ..manifest })
+        );
     }
 
     #[test]

@@ -14,10 +14,12 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+pub use crate::record::store::Select;
 pub use axis::Axis;
 pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
+
 use table::{Collector, Table};
 
 /// A method as the checker needs to know it.
@@ -40,6 +42,8 @@ pub struct Known<'a> {
     pub modes: Vec<KnownMode>,
     /// Why these methods cannot be combined, if they cannot.
     pub refusal: &'a dyn Fn(&[&str]) -> Option<String>,
+    /// The published tables that a report can show beside its own.
+    pub papers: Vec<&'static str>,
     /// Metric names for the user's own tasks.
     pub metrics: Vec<&'static str>,
     /// Whether a model can be found and used; if not, why.
@@ -66,6 +70,9 @@ pub struct Sweep {
     pub text: String,
     pub name: String,
     pub question: Option<String>,
+    pub select: Select,
+    /// The published table that the sweep asks about.
+    pub paper: Option<String>,
     /// Axes of `[grid]`, in the file's order.
     pub grid: Vec<Axis>,
     /// Axes of `[tune]`: the best on dev is chosen for each cell.

@@ -11,7 +11,9 @@ use super::filter::{Filter, distinct, list, same};
 use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
-use super::{COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Sweep, mode, names_a_folder};
+use super::{
+    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Select, Sweep, mode, names_a_folder,
+};
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
 pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
@@ -117,12 +119,24 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         );
     }
     let question = root.text("question");
+    let select = read_select(&root, faults);
+    let paper = root.placed_texts("paper").and_then(|texts| {
+        let (name, span) = texts.into_iter().next()?;
+        if known.papers.contains(&name.as_str()) {
+            return Some(name);
+        }
+        let help = suggestion(&name, known.papers.iter().copied());
+        faults.add(Fault::new(span, format!("unknown published table \"{name}\""), "not known").help(help));
+        None
+    });
     root.finish();
     Sweep {
         file: file.to_owned(),
         text: text.to_owned(),
         name,
         question,
+        select,
+        paper,
         grid,
         tune,
         zip,
@@ -304,6 +318,22 @@ fn read_devices(table: &Table) -> Option<Vec<String>> {
     }
     let devices: Vec<String> = devices.into_iter().map(|(device, _)| device).collect();
     (devices != ["auto"]).then_some(devices)
+}
+
+/// `select = "dev"` or `"half"`.
+fn read_select(root: &Table, faults: &Collector) -> Select {
+    let Some(texts) = root.placed_texts("select") else { return Select::Dev };
+    match texts.first().map(|(text, span)| (text.as_str(), span.clone())) {
+        Some(("half", _)) => Select::Half,
+        Some(("dev", _)) | None => Select::Dev,
+        Some((other, span)) => {
+            let title = format!("select must be \"dev\" or \"half\", not \"{other}\"");
+            let help =
+                "dev chooses where it reports, as the papers do; half chooses on one half of dev and reports the other";
+            faults.add(Fault::new(span, title, "neither").help(help));
+            Select::Dev
+        }
+    }
 }
 
 fn read_run(table: Table) -> RunTable {

@@ -53,6 +53,7 @@ fn done(id: &RunId) -> Note {
         train_examples: 8,
         dev_examples: 4,
         mask: None,
+        ..Outcome::default()
     };
     Note::Ended { slot: 0, id: id.clone(), end: Box::new(End::Done(outcome)), seconds: 12.34 }
 }

@@ -18,6 +18,7 @@ fn known() -> Known<'static> {
         tasks: vec!["rte", "cola"],
         modes: vec![KnownMode { name: "vanilla", numbers: &[] }, KnownMode { name: "child-d", numbers: &[P] }],
         refusal: &|_| None,
+        papers: vec![],
         metrics: vec![],
         model: &find_model,
     }

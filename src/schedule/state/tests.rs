@@ -38,6 +38,7 @@ fn outcome() -> Outcome {
         train_examples: 8,
         dev_examples: 4,
         mask: None,
+        ..Outcome::default()
     }
 }
 

@@ -172,6 +172,7 @@ pub fn train(
                     train_examples: picked.len() as u32,
                     dev_examples: scored.examples,
                     mask,
+                    ..Outcome::default()
                 }));
             }
             listener.phase("train");
