@@ -25,6 +25,9 @@ pub struct Job {
     pub id: RunId,
     pub run: Run,
     pub task: Task,
+    /// Tasks that its stages score or train on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Task>,
     /// Folder in the Hugging Face layout.
     pub model: PathBuf,
     /// `results/runs/<id>`: steps.csv goes here.
@@ -33,6 +36,8 @@ pub struct Job {
     pub cache: PathBuf,
     /// `results/masks`.
     pub masks: PathBuf,
+    /// Keep θ of the trained model under `results/cache/trained`.
+    pub keep: bool,
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
     pub attempt: u32,

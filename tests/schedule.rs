@@ -53,6 +53,7 @@ impl Bench {
             method: Choice { name: mode.into(), numbers: BTreeMap::new() },
             recipe: Recipe { max_steps: Some(steps), ..Recipe::default() },
             seed,
+            after: Default::default(),
         };
         let task = Task {
             name: "rte".into(),

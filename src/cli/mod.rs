@@ -9,6 +9,7 @@ mod plan;
 pub mod progress;
 mod report;
 mod run;
+mod stages;
 mod status;
 mod study;
 mod workspace;
@@ -63,6 +64,9 @@ pub struct Places {
     /// Where records lie [default: ./results]
     #[arg(long, env = "SWEEP_RESULTS", value_name = "DIR")]
     pub results: Option<PathBuf>,
+    /// A [profile.<name>] of the sweep file; the sweep is then called <sweep>-<name>
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
 }
 
 /// Runs the program with the process's arguments.

@@ -136,10 +136,12 @@ fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         id: judged.id.clone(),
         run: run.clone(),
         task: workspace.tasks.get(&run.task.name).cloned().ok_or_else(|| missing("task", &run.task.name))?,
+        others: workspace.others.of(&run.after),
         model: absolute(workspace.models.get(&run.model.name).ok_or_else(|| missing("model", &run.model.name))?)?,
         folder: absolute(&store.run_folder(judged.id))?,
         cache: absolute(&store.cache())?,
         masks: absolute(&store.masks())?,
+        keep: workspace.sweep.run.keep.unwrap_or(!run.after.is_empty()),
         log_every: workspace.sweep.log_every,
         attempt: judged.attempts + 1,
     })

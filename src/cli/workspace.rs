@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::stages::Others;
 use super::{Places, Refusal};
 use crate::method::{self, METHODS, Size};
 use crate::model;
@@ -21,6 +22,8 @@ pub struct Workspace {
     pub sweep: Sweep,
     pub store: Store,
     pub tasks: BTreeMap<String, Task>,
+    /// Tasks that runs are scored or trained on besides their own.
+    pub others: Others,
     pub models: BTreeMap<String, PathBuf>,
     pub runs: Vec<(RunId, Run)>,
     /// `--only`, as written and as read.
@@ -57,7 +60,7 @@ impl Workspace {
             model: &find_model,
         };
         let name = file.display().to_string();
-        let (sweep, mut faults) = Sweep::read(&name, &text, &known);
+        let (sweep, mut faults) = Sweep::read(&name, &text, places.profile.as_deref(), &known);
         let Some(sweep) = sweep else { return Err(Faults::new(&name, &text, faults).into()) };
         let models = models.into_inner();
 
@@ -74,7 +77,7 @@ impl Workspace {
         let data = roots(places.data.as_deref(), &sweep.run.data, home, "data");
         let mut tasks = BTreeMap::new();
         for (name, span) in values(&sweep, "task") {
-            match resolve(&sweep, &name, &data, home) {
+            match resolve(&sweep, &name, &data, home, true) {
                 Ok(task) => drop(tasks.insert(name, task)),
                 Err(task::Error::Unknown { .. }) => {}
                 // Before the grid is known to be sound, every task may be meant.
@@ -85,6 +88,7 @@ impl Workspace {
                 Err(_) => {}
             }
         }
+        let others = Others::find(&sweep, &tasks, &data, home, &mut faults)?;
         for (name, span) in values(&sweep, "model") {
             let Some((_, config)) = models.get(&name) else { continue };
             let longest = drafts.iter().filter(|run| run.model.name == name).map(|run| run.recipe.max_length).max();
@@ -119,6 +123,7 @@ impl Workspace {
         let complete = |mut run: Run| {
             run.task.hash = hashes.get(&run.task.name)?.clone();
             run.model.hash = model_hashes.get(&run.model.name)?.clone();
+            run.after = others.after(&sweep, tasks.get(&run.task.name)?);
             Some((run.id(), run))
         };
         let runs: Vec<(RunId, Run)> = drafts.into_iter().filter_map(complete).collect();
@@ -128,7 +133,7 @@ impl Workspace {
         }
         let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
-        Ok(Workspace { sweep, store: Store::new(results), tasks, models, runs, only })
+        Ok(Workspace { sweep, store: Store::new(results), tasks, others, models, runs, only })
     }
 
     /// Whether `--only` means this run.
@@ -156,7 +161,7 @@ impl Workspace {
     pub fn check_data(&self) -> Result<()> {
         let meant = self.runs.iter().filter(|(_, run)| self.takes(run));
         let names: BTreeSet<&str> = meant.map(|(_, run)| run.task.name.as_str()).collect();
-        let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str()));
+        let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str())).chain(self.others.all());
         let faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
     }
@@ -244,8 +249,15 @@ fn values(sweep: &Sweep, axis: &str) -> Vec<(String, Range<usize>)> {
     axis.map(|a| a.values.iter().map(ToString::to_string).zip(a.spans.iter().cloned()).collect()).unwrap_or_default()
 }
 
-fn resolve(sweep: &Sweep, name: &str, data: &[PathBuf], home: &Path) -> Result<Task, task::Error> {
-    match sweep.tasks.iter().find(|own| own.name == name) {
+/// A task of the file, or a built-in one. One that is only scored needs no training set.
+pub fn resolve(
+    sweep: &Sweep,
+    name: &str,
+    data: &[PathBuf],
+    home: &Path,
+    is_trained: bool,
+) -> Result<Task, task::Error> {
+    let task = match sweep.tasks.iter().find(|own| own.name == name) {
         Some(own) => task::Custom {
             name: own.name.clone(),
             train: home.join(&own.train),
@@ -256,9 +268,11 @@ fn resolve(sweep: &Sweep, name: &str, data: &[PathBuf], home: &Path) -> Result<T
             metric: own.metric.clone(),
             format: own.format.clone(),
         }
-        .resolve(),
-        None => task::resolve(name, data),
-    }
+        .resolve()?,
+        None if is_trained => task::resolve(name, data)?,
+        None => task::resolve_scored(name, data)?,
+    };
+    Ok(if is_trained { task } else { task.scored() })
 }
 
 /// The results folder: argument or environment, the sweep file, or ./results.

@@ -16,6 +16,7 @@ pub fn record(task: &str, mode: &str, p: Option<f64>, seed: u64, score: f64) -> 
         method: Choice { name: mode.to_owned(), numbers },
         recipe: Recipe::default(),
         seed,
+        after: Default::default(),
     };
     let metric = if task.contains("rating") { "pearson" } else { "accuracy" };
     let dev = [(metric.to_owned(), Some(score)), ("other".to_owned(), None)].into();

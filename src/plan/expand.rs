@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::after::After;
 use super::run::{Choice, Input, Recipe, Run};
 use crate::spec::number::{Number, Value};
 use crate::spec::recipe::RECIPE;
@@ -72,7 +73,7 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
     };
     let numbers = mode.parts.iter().flat_map(|part| part.numbers.iter().filter_map(move |n| own(part, n))).collect();
     let method = Choice { name: mode.base(), numbers };
-    Run { task, model, mode: mode.name.clone(), method, recipe, seed }
+    Run { task, model, mode: mode.name.clone(), method, recipe, seed, after: After::default() }
 }
 
 /// The point of a combination with every number where it belongs: one that several methods have under `child-f.p` and

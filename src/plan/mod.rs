@@ -1,7 +1,9 @@
 //! From a checked sweep to the runs it asks for. No clock, no random number, no tensor.
 
+mod after;
 mod expand;
 mod run;
 
+pub use after::{After, Eval, Measure, Probe, SharpnessSettings, VarianceSettings};
 pub use expand::{expand, point};
 pub use run::{Choice, Input, NUMERICS, Recipe, Run, RunId, is_rate};

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::after::After;
+
 /// Raised whenever a change of the program changes the numbers that a run gives.
 pub const NUMERICS: u32 = 1;
 
@@ -107,6 +109,8 @@ pub struct Run {
     pub method: Choice,
     pub recipe: Recipe,
     pub seed: u64,
+    #[serde(default, skip_serializing_if = "After::is_empty")]
+    pub after: After,
 }
 
 /// Hash of all that determines a run's result, 20 hexadecimal digits.
@@ -123,16 +127,25 @@ impl fmt::Display for RunId {
 impl Run {
     /// Hash of everything that determines the result: settings, data, model, numerics.
     pub fn id(&self) -> RunId {
-        RunId(self.digest(true))
+        RunId(self.digest(true, &self.after))
+    }
+
+    /// The id of the run that ends with training: what determines θ.
+    pub fn training_id(&self) -> RunId {
+        RunId(self.digest(true, &After::default()))
     }
 
     /// Hash of the settings as written, without what the names stood for: two runs with one key and two ids are
     /// the same experiment before and after the data, the model or the numerics changed.
     pub fn settings_key(&self) -> String {
-        self.digest(false)
+        let mut after = self.after.clone();
+        let tasks = after.eval.iter_mut().map(|eval| &mut eval.task);
+        let probed = after.probe.iter_mut().flat_map(|probe| &mut probe.tasks);
+        tasks.chain(probed).chain(&mut after.transfer).for_each(|task| task.hash.clear());
+        self.digest(false, &after)
     }
 
-    fn digest(&self, with_content: bool) -> String {
+    fn digest(&self, with_content: bool, after: &After) -> String {
         // serde_json writes fields in declaration order and maps sorted, so the text is canonical.
         #[derive(Serialize)]
         struct Identity<'a> {
@@ -144,6 +157,8 @@ impl Run {
             method: &'a Choice,
             recipe: &'a Recipe,
             seed: u64,
+            #[serde(skip_serializing_if = "After::is_empty")]
+            after: &'a After,
         }
         let identity = Identity {
             numerics: if with_content { NUMERICS } else { 0 },
@@ -155,6 +170,7 @@ impl Run {
             method: &self.method,
             recipe: &self.recipe,
             seed: self.seed,
+            after,
         };
         let text = serde_json::to_vec(&identity).expect("a run holds only numbers, words and lists");
         blake3::hash(&text).to_hex()[..20].to_owned()
@@ -197,7 +213,15 @@ mod tests {
         let input = || Input { name: "x".into(), hash: "x".into() };
         let numbers = numbers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         let method = Choice { name: name.into(), numbers };
-        Run { task: input(), model: input(), mode: name.into(), method, recipe: Recipe::default(), seed: 1 }
+        Run {
+            task: input(),
+            model: input(),
+            mode: name.into(),
+            method,
+            recipe: Recipe::default(),
+            seed: 1,
+            after: After::default(),
+        }
     }
 
     #[test]

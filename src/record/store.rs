@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Record};
 use crate::plan::{Run, RunId};
+pub use crate::spec::Select;
 
 /// The folder of results: `runs/<id>/record.json` for every run of every sweep, `<sweep>/` for what belongs to one
 /// sweep, `masks/` and `cache/` for artifacts.
@@ -37,17 +38,6 @@ pub struct Manifest {
     pub paper: Option<String>,
     /// In the order of the plan.
     pub runs: Vec<(RunId, Run)>,
-}
-
-/// Where the best of a `[tune]` axis, or of p, is chosen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Select {
-    /// On the dev set that is reported, as the papers do.
-    #[default]
-    Dev,
-    /// On the even half of the dev set; the odd half is reported.
-    Half,
 }
 
 impl Store {
@@ -252,6 +242,7 @@ mod tests {
             method: Choice { name: "vanilla".into(), numbers: BTreeMap::new() },
             recipe: Recipe::default(),
             seed,
+            after: Default::default(),
         }
     }
 

@@ -6,19 +6,23 @@ pub mod fault;
 pub mod filter;
 mod mode;
 pub mod number;
+mod profile;
 mod read;
 pub mod recipe;
+mod select;
+pub mod stages;
 mod table;
 
 use std::ops::Range;
 
 use toml::de::DeTable;
 
-pub use crate::record::store::Select;
 pub use axis::Axis;
 pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
+pub use select::Select;
+pub use stages::Stages;
 
 use table::{Collector, Table};
 
@@ -80,6 +84,8 @@ pub struct Sweep {
     /// Groups of axes that advance together.
     pub zip: Vec<Vec<String>>,
     pub modes: Vec<Mode>,
+    /// What follows the training of each run.
+    pub stages: Stages,
     /// Settings of `[train]`.
     pub train: Vec<(String, Value)>,
     pub log_every: u32,
@@ -167,6 +173,9 @@ pub struct RunTable {
     pub slots_per_device: Option<u32>,
     pub data: Vec<String>,
     pub models: Vec<String>,
+    /// Whether θ of every trained run is kept, so that later stages and sweeps need not train it again; `None` keeps it
+    /// where the sweep has stages.
+    pub keep: Option<bool>,
     pub results: Option<String>,
     pub reports: Option<String>,
 }
@@ -177,7 +186,7 @@ impl Sweep {
     /// # Errors
     /// Every fault of the file, each with its place.
     pub fn parse(file: &str, text: &str, known: &Known) -> Result<Sweep, Faults> {
-        match Sweep::read(file, text, known) {
+        match Sweep::read(file, text, None, known) {
             (Some(sweep), faults) if faults.is_empty() => Ok(sweep),
             (_, faults) => Err(Faults::new(file, text, faults)),
         }
@@ -185,8 +194,9 @@ impl Sweep {
 
     /// Reads a sweep file and hands out its faults together with what could be read, so that faults that only the
     /// caller can see are told at the same time. With faults, what is at fault is left out of the sweep, and it must
-    /// not be expanded. There is no sweep only if the file is no TOML.
-    pub fn read(file: &str, text: &str, known: &Known) -> (Option<Sweep>, Vec<Fault>) {
+    /// not be expanded. There is no sweep only if the file is no TOML. With a profile, what `[profile.<name>]` says
+    /// stands in for what the file says at the same place, and the sweep is called `<sweep>-<profile>`.
+    pub fn read(file: &str, text: &str, profile: Option<&str>, known: &Known) -> (Option<Sweep>, Vec<Fault>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let fault =
@@ -194,7 +204,12 @@ impl Sweep {
             return (None, errors.into_iter().map(fault).collect());
         }
         let faults = Collector::default();
-        let sweep = read::read(file, text, Table::new("the sweep file", root.get_ref(), &faults), known, &faults);
+        let mut root = root.into_inner();
+        profile::apply(&mut root, profile, &faults);
+        let mut sweep = read::read(file, text, Table::new("the sweep file", &root, &faults), known, &faults);
+        if let Some(profile) = profile {
+            sweep.name = profile::name(&sweep.name, profile);
+        }
         (Some(sweep), faults.into_faults())
     }
 

@@ -12,7 +12,8 @@ use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
 use super::{
-    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Select, Sweep, mode, names_a_folder,
+    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Select, Stages, Sweep, mode,
+    names_a_folder,
 };
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
@@ -119,7 +120,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         );
     }
     let question = root.text("question");
-    let select = read_select(&root, faults);
+    let select = Select::read(&root);
     let paper = root.placed_texts("paper").and_then(|texts| {
         let (name, span) = texts.into_iter().next()?;
         if known.papers.contains(&name.as_str()) {
@@ -129,6 +130,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         faults.add(Fault::new(span, format!("unknown published table \"{name}\""), "not known").help(help));
         None
     });
+    let stages = Stages::read(&root, &task_names, known);
     root.finish();
     Sweep {
         file: file.to_owned(),
@@ -141,6 +143,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         tune,
         zip,
         modes,
+        stages,
         train,
         log_every,
         only,
@@ -320,28 +323,13 @@ fn read_devices(table: &Table) -> Option<Vec<String>> {
     (devices != ["auto"]).then_some(devices)
 }
 
-/// `select = "dev"` or `"half"`.
-fn read_select(root: &Table, faults: &Collector) -> Select {
-    let Some(texts) = root.placed_texts("select") else { return Select::Dev };
-    match texts.first().map(|(text, span)| (text.as_str(), span.clone())) {
-        Some(("half", _)) => Select::Half,
-        Some(("dev", _)) | None => Select::Dev,
-        Some((other, span)) => {
-            let title = format!("select must be \"dev\" or \"half\", not \"{other}\"");
-            let help =
-                "dev chooses where it reports, as the papers do; half chooses on one half of dev and reports the other";
-            faults.add(Fault::new(span, title, "neither").help(help));
-            Select::Dev
-        }
-    }
-}
-
 fn read_run(table: Table) -> RunTable {
     let run = RunTable {
         devices: read_devices(&table),
         slots_per_device: axis::slots(&table),
         data: table.texts("data").unwrap_or_default(),
         models: table.texts("models").unwrap_or_default(),
+        keep: super::stages::flag(&table, "keep"),
         results: table.text("results"),
         reports: table.text("reports"),
     };

@@ -65,7 +65,7 @@ impl Custom {
         self.check_classes(&labels, &metrics)?;
         Ok(Task {
             name: self.name.clone(),
-            train,
+            train: Some(train),
             dev: vec![Dev { suffix: String::new(), source: dev }],
             text: self.text.iter().map(column).collect(),
             label,

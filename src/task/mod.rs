@@ -3,6 +3,7 @@
 pub mod batch;
 mod custom;
 mod error;
+mod label_map;
 pub mod metric;
 pub mod read;
 mod registry;
@@ -17,8 +18,9 @@ use serde::{Deserialize, Serialize};
 pub use batch::Batch;
 pub use custom::Custom;
 pub use error::{Error, Fault};
+pub use label_map::label_map;
 pub use metric::Metric;
-pub use registry::{names, resolve};
+pub use registry::{names, resolve, resolve_scored};
 pub use tokenize::Tokenizer;
 pub use tokens::{Loaded, Tokens, load};
 
@@ -27,7 +29,8 @@ pub use tokens::{Loaded, Tokens, load};
 #[serde(deny_unknown_fields)]
 pub struct Task {
     pub name: String,
-    pub train: Source,
+    /// `None` where the task is only scored.
+    pub train: Option<Source>,
     /// One or more; the first is the one that counts.
     pub dev: Vec<Dev>,
     /// One sentence, or a pair.
@@ -119,6 +122,11 @@ impl Task {
         self.metrics.first().map_or_else(String::new, |metric| format!("{metric}{suffix}"))
     }
 
+    /// The same task without its training set.
+    pub fn scored(self) -> Task {
+        Task { train: None, ..self }
+    }
+
     /// Hash of what the files hold and how they are read and scored; names and places do not count.
     pub fn fingerprint(&self) -> Result<String, Error> {
         let mut anonymous = self.clone();
@@ -139,11 +147,11 @@ impl Task {
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
-        std::iter::once(&self.train).chain(self.dev.iter().map(|dev| &dev.source))
+        self.train.iter().chain(self.dev.iter().map(|dev| &dev.source))
     }
 
     fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
-        std::iter::once(&mut self.train).chain(self.dev.iter_mut().map(|dev| &mut dev.source))
+        self.train.iter_mut().chain(self.dev.iter_mut().map(|dev| &mut dev.source))
     }
 }
 

@@ -26,6 +26,7 @@ static TASKS: &[Entry] = &[
     glue("qqp", "QQP", &["question1", "question2"], "is_duplicate", BINARY, &[F1, Accuracy]).torn(),
     glue("stsb", "STS-B", PAIR, "score", Kind::Regression, &[Spearman, Pearson]),
     glue("mnli", "MNLI", PAIR, "gold_label", NLI, &[Accuracy]).dev(&[("", &["dev_matched.tsv"]), ("_mm", &["dev_mismatched.tsv"])]),
+    glue("mnli-mm", "MNLI", PAIR, "gold_label", NLI, &[Accuracy]).dev(&[("", &["dev_mismatched.tsv"])]),
     glue("qnli", "QNLI", &["question", "sentence"], "label", RTE, &[Accuracy]),
     glue("rte", "RTE", PAIR, "label", RTE, &[Accuracy]),
     glue("wnli", "WNLI", PAIR, "label", BINARY, &[Accuracy]),
@@ -130,8 +131,9 @@ impl Entry {
         Entry { origin: Origin::Official(release), ..self }
     }
 
-    fn splits(&self) -> impl Iterator<Item = Files> {
-        std::iter::once(self.train).chain(self.dev.iter().map(|dev| dev.1))
+    /// The files of the training set, unless the task is only scored, and of the dev sets.
+    fn splits(&self, is_trained: bool) -> impl Iterator<Item = Files> {
+        is_trained.then_some(self.train).into_iter().chain(self.dev.iter().map(|dev| dev.1))
     }
 
     fn column(&self, column: &str) -> Column {
@@ -141,11 +143,11 @@ impl Entry {
         }
     }
 
-    fn task(&self, mut paths: impl Iterator<Item = PathBuf>) -> Option<Task> {
+    fn task(&self, is_trained: bool, mut paths: impl Iterator<Item = PathBuf>) -> Option<Task> {
         let mut source = || Some(Source { path: paths.next()?, format: self.format });
         Some(Task {
             name: self.name.to_owned(),
-            train: source()?,
+            train: if is_trained { Some(source()?) } else { None },
             dev: (self.dev.iter())
                 .map(|(suffix, _)| Some(Dev { suffix: (*suffix).to_owned(), source: source()? }))
                 .collect::<Option<_>>()?,
@@ -171,6 +173,15 @@ pub fn names() -> Vec<&'static str> {
 /// Finds the files of a built-in task in one of the data folders: in `<data>/X`, `<data>/glue/X`, `<data>/nli/X`,
 /// `<data>/demo/X` or `<data>/../nli/X`; the first folder that has all of them counts.
 pub fn resolve(name: &str, data_dirs: &[PathBuf]) -> Result<Task, Error> {
+    find(name, data_dirs, true)
+}
+
+/// The same for a task that is only scored: its training set need not be there.
+pub fn resolve_scored(name: &str, data_dirs: &[PathBuf]) -> Result<Task, Error> {
+    find(name, data_dirs, false)
+}
+
+fn find(name: &str, data_dirs: &[PathBuf], is_trained: bool) -> Result<Task, Error> {
     let entry = TASKS.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Unknown {
         name: name.to_owned(),
         hint: hint(name, names()),
@@ -181,15 +192,16 @@ pub fn resolve(name: &str, data_dirs: &[PathBuf]) -> Result<Task, Error> {
     let looked: Vec<PathBuf> = roots.map(|root| root.join(entry.folder)).collect();
     let found = |folder: &Path, files: Files| files.iter().map(|file| folder.join(file)).find(|path| path.is_file());
     for folder in &looked {
-        let paths: Option<Vec<PathBuf>> = entry.splits().map(|files| found(folder, files)).collect();
-        if let Some(task) = paths.and_then(|paths| entry.task(paths.into_iter())) {
+        let paths: Option<Vec<PathBuf>> = entry.splits(is_trained).map(|files| found(folder, files)).collect();
+        if let Some(task) = paths.and_then(|paths| entry.task(is_trained, paths.into_iter())) {
             return Ok(task);
         }
     }
     // Somebody who has most of the files wants to know which one is missing.
     let missing_in =
-        |folder: &PathBuf| entry.splits().filter(|files| found(folder, files).is_none()).collect::<Vec<_>>();
-    let missing = looked.iter().map(missing_in).min_by_key(Vec::len).unwrap_or_else(|| entry.splits().collect());
+        |folder: &PathBuf| entry.splits(is_trained).filter(|files| found(folder, files).is_none()).collect::<Vec<_>>();
+    let missing =
+        looked.iter().map(missing_in).min_by_key(Vec::len).unwrap_or_else(|| entry.splits(is_trained).collect());
     let file = missing.first().map_or_else(String::new, |files| files.join(" or "));
     let remedy = match entry.origin {
         Origin::Demo => "`make setup` (scripts/fetch-demo.sh) gets it".to_owned(),
@@ -208,16 +220,16 @@ mod tests {
 
     #[test]
     fn every_task_resolves_where_its_files_are() {
-        assert_eq!(TASKS.len(), 20);
+        assert_eq!(TASKS.len(), 21);
         for entry in TASKS {
             for root in ["", "glue", "nli", "demo"] {
                 let data = tempfile::tempdir().unwrap();
                 let folder = data.path().join(root).join(entry.folder);
                 std::fs::create_dir_all(&folder).unwrap();
-                entry.splits().for_each(|files| std::fs::write(folder.join(files[files.len() - 1]), "").unwrap());
+                entry.splits(true).for_each(|files| std::fs::write(folder.join(files[files.len() - 1]), "").unwrap());
                 let task = resolve(entry.name, &["/nowhere".into(), data.path().to_owned()]).unwrap();
                 assert_eq!(task.dev.len(), entry.dev.len());
-                assert!(task.train.path.starts_with(&folder) && !task.metrics.is_empty());
+                assert!(task.train.unwrap().path.starts_with(&folder) && !task.metrics.is_empty());
             }
         }
     }

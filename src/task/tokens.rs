@@ -110,7 +110,7 @@ impl Tokens {
     }
 }
 
-/// A task ready to train on.
+/// A task ready to train on, or only to be scored: then the training set is empty.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub train: Tokens,
@@ -122,7 +122,10 @@ pub struct Loaded {
 
 /// Reads and tokenizes all files of a task, or takes them from `<cache>/tokens/`. A damaged cache file is made anew.
 pub fn load(task: &Task, tokenizer: &Tokenizer, max_length: usize, cache: &Path) -> Result<Loaded> {
-    let (hash, train) = split(task, &task.train, tokenizer, max_length, cache)?;
+    let (hash, train) = match &task.train {
+        Some(source) => split(task, source, tokenizer, max_length, cache)?,
+        None => Default::default(),
+    };
     let dev = (task.dev.iter())
         .map(|dev| Ok((dev.suffix.clone(), split(task, &dev.source, tokenizer, max_length, cache)?.1)))
         .collect::<Result<_>>()?;

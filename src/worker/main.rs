@@ -2,6 +2,7 @@
 //!
 //! Everything that touches libtorch lies here; the rest of the project is the library.
 
+mod after;
 mod arena;
 mod cuda;
 mod log;

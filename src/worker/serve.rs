@@ -5,12 +5,15 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Result;
+
+use crate::after::{self, Stages};
 use crate::cuda;
 use crate::log;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
-use crate::train::{self, Ending, Listener, Places};
+use crate::train::{Ending, Listener, Places};
 use crate::warm::Warm;
 
 /// Takes orders until standard input ends.
@@ -71,7 +74,9 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
     forget_peak_memory();
     let mut listener = Reporter { job, orders, phases: Phases::default() };
     listener.phase("load");
-    let ending = warm.take(job).and_then(|(subject, data)| {
+    let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
+    let ending = others.and_then(|others| {
+        let (subject, data) = warm.take(job)?;
         subject.reset(job.run.seed, job.run.recipe.dropout);
         let places = Places {
             folder: job.folder.clone(),
@@ -80,7 +85,8 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
             log_every: job.log_every,
             id: id.0.clone(),
         };
-        train::train(&job.run, &job.task, subject, data, &places, &mut listener)
+        let stages = Stages { model: &job.model, others: &others, keep: job.keep };
+        after::complete(&job.run, &job.task, subject, &data, &places, &stages, &mut listener)
     });
     made.seconds = listener.phases.finish();
     made.peak_memory_mib = peak_memory_mib();

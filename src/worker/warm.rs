@@ -1,6 +1,7 @@
 //! What stays in memory between runs: the model last used, and the tokenized data sets.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tch::Device;
@@ -8,16 +9,16 @@ use tch::Device;
 use crate::arena::Values;
 use crate::method::{Combination, Method, Part};
 use crate::protocol::Job;
-use crate::task::{Loaded, Tokenizer, load};
+use crate::task::{Loaded, Task, Tokenizer, load};
 use crate::train::Subject;
 
 /// Data sets kept; beyond it the oldest goes.
-const DATA_SETS: usize = 8;
+const DATA_SETS: usize = 16;
 
 pub struct Warm {
     device: Device,
     subject: Option<(SubjectKey, Subject)>,
-    data: Vec<(DataKey, Loaded)>,
+    data: Vec<(DataKey, Arc<Loaded>)>,
 }
 
 #[derive(PartialEq)]
@@ -32,6 +33,7 @@ struct DataKey {
     model: String,
     task: String,
     task_hash: String,
+    is_trained: bool,
     max_length: u32,
 }
 
@@ -41,7 +43,7 @@ impl Warm {
     }
 
     /// Model and data of a job, loaded only if they are not here yet.
-    pub fn take(&mut self, job: &Job) -> Result<(&mut Subject, &Loaded)> {
+    pub fn take(&mut self, job: &Job) -> Result<(&mut Subject, Arc<Loaded>)> {
         let (run, labels) = (&job.run, &job.task.labels);
         let classes = (!labels.is_regression()).then_some(labels.outputs() as i64);
         let key = SubjectKey { folder: job.model.clone(), hash: run.model.hash.clone(), classes };
@@ -54,26 +56,34 @@ impl Warm {
             crate::log::line(&format!("{}: {}", job.model.display(), subject.account()));
             self.subject = Some((key, subject));
         }
-        let key = DataKey {
-            model: run.model.hash.clone(),
-            task: run.task.name.clone(),
-            task_hash: run.task.hash.clone(),
-            max_length: run.recipe.max_length,
-        };
-        let at = match self.data.iter().position(|(held, _)| *held == key) {
-            Some(at) => at,
-            None => {
-                let tokenizer = Tokenizer::open(&job.model)?;
-                let loaded = load(&job.task, &tokenizer, run.recipe.max_length as usize, &job.cache)?;
-                if self.data.len() == DATA_SETS {
-                    self.data.remove(0);
-                }
-                self.data.push((key, loaded));
-                self.data.len() - 1
-            }
-        };
+        let data = self.data(job, &job.task)?;
         let (_, subject) = self.subject.as_mut().context("the model was just loaded")?;
         subject.check_length(run.recipe.max_length)?;
-        Ok((subject, &self.data[at].1))
+        Ok((subject, data))
+    }
+
+    /// The tokens of a task of a job, its own or another, loaded only if they are not here yet.
+    pub fn data(&mut self, job: &Job, task: &Task) -> Result<Arc<Loaded>> {
+        let run = &job.run;
+        let after = &run.after;
+        let named = after.eval.iter().map(|eval| &eval.task).chain(after.probe.iter().flat_map(|probe| &probe.tasks));
+        let mut named = named.chain(&after.transfer).chain([&run.task]).filter(|input| input.name == task.name);
+        let key = DataKey {
+            model: run.model.hash.clone(),
+            task: task.name.clone(),
+            task_hash: named.next_back().map(|input| input.hash.clone()).unwrap_or_default(),
+            is_trained: task.train.is_some(),
+            max_length: run.recipe.max_length,
+        };
+        if let Some((_, held)) = self.data.iter().find(|(held, _)| *held == key) {
+            return Ok(held.clone());
+        }
+        let tokenizer = Tokenizer::open(&job.model)?;
+        let loaded = Arc::new(load(task, &tokenizer, run.recipe.max_length as usize, &job.cache)?);
+        if self.data.len() == DATA_SETS {
+            self.data.remove(0);
+        }
+        self.data.push((key, loaded.clone()));
+        Ok(loaded)
     }
 }

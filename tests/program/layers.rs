@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("spec", &[]),
     ("task", &[]),
     ("plan", &["spec"]),
-    ("record", &["plan"]),
+    ("record", &["plan", "spec"]),
     ("method", &["plan", "spec"]),
     ("model", &[]),
     ("protocol", &["plan", "record", "task"]),
@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model"]),
     ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
+    ("worker/after", &["arena", "method", "network", "plan", "record", "task", "train"]),
     ("worker/orders", &["log", "protocol"]),
     ("worker/warm", &["arena", "log", "method", "protocol", "task", "train"]),
 ];

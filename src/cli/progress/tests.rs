@@ -17,6 +17,7 @@ fn jobs(n: u64) -> Vec<Job> {
             method: Choice { name: "vanilla".into(), numbers: BTreeMap::new() },
             recipe: Recipe::default(),
             seed,
+            after: Default::default(),
         };
         Job {
             id: run.id(),

@@ -220,10 +220,10 @@ fn one_mistake_is_one_fault() {
 
 #[test]
 fn a_sweep_comes_with_its_faults() {
-    let (sweep, faults) = Sweep::read("test.toml", &format!("{GRID}seed = [1, 1]\n[train]\nepoch = 3"), &known());
+    let (sweep, faults) = Sweep::read("test.toml", &format!("{GRID}seed = [1, 1]\n[train]\nepoch = 3"), None, &known());
     let tasks = sweep.expect("the file is TOML").axis("task").map(|axis| axis.values.len());
     assert_eq!((tasks, faults.len()), (Some(2), 2));
-    let (sweep, faults) = Sweep::read("test.toml", "[grid", &known());
+    let (sweep, faults) = Sweep::read("test.toml", "[grid", None, &known());
     assert!(sweep.is_none() && !faults.is_empty());
 }
 

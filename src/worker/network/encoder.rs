@@ -230,6 +230,13 @@ impl Encoder {
 
     /// Logits, `[B, labels]`.
     pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
+        let pooled = self.pooled(input, pass);
+        let rate = self.config.classifier_dropout.unwrap_or(self.config.hidden_dropout_prob);
+        self.head.forward(&dropout(pooled, rate, pass), pass)
+    }
+
+    /// What the head reads, before its dropout: the pooled first token, `[B, H]`.
+    pub fn pooled(&self, input: &Input, pass: &mut Pass) -> Tensor {
         let hidden_dropout = self.config.hidden_dropout_prob;
         let [words, types, positions] = &self.tables;
         let words = look_up(words, &input.ids);
@@ -249,9 +256,7 @@ impl Encoder {
             x = layer.outer_norm.forward(&(outer + x), pass);
         }
         let first = x.index_select(0, &input.firsts); // [N, H] → [B, H]
-        let pooled = self.pooler.forward(&first, pass).tanh();
-        let rate = self.config.classifier_dropout.unwrap_or(hidden_dropout);
-        self.head.forward(&dropout(pooled, rate, pass), pass)
+        self.pooler.forward(&first, pass).tanh()
     }
 
     /// Multi-head self-attention before its output projection, `[N, H]`.

@@ -95,5 +95,6 @@ pub fn run(mode: &str, numbers: &[(&str, serde_json::Value)]) -> Run {
         method: Choice { name: mode.into(), numbers: all },
         recipe: Recipe { epochs: 1, batch_size: 8, max_length: 32, lr: 2e-3, weight_decay: 0.1, ..Recipe::default() },
         seed: 1,
+        after: Default::default(),
     }
 }

@@ -1,14 +1,14 @@
 //! One run, from a job to scores: the loop on one page.
 
-mod adam;
+pub mod adam;
 pub mod checkpoint;
-mod evaluate;
+pub mod evaluate;
 #[cfg(test)]
 pub mod example;
 pub mod fisher;
-mod hooks;
-mod loss;
-mod schedule;
+pub mod hooks;
+pub mod loss;
+pub mod schedule;
 mod scores;
 mod steps;
 mod study;
@@ -172,6 +172,7 @@ pub fn train(
                     train_examples: picked.len() as u32,
                     dev_examples: scored.examples,
                     mask,
+                    halves: Some(scored.halves),
                     ..Outcome::default()
                 }));
             }

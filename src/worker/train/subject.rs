@@ -66,6 +66,14 @@ impl Subject {
         self.encoder.config = self.config.clone().with_dropout(dropout);
     }
 
+    /// Takes values for some parts as the checkpoint's own: resets go back to them.
+    pub fn start_from(&mut self, parts: &[(Part, Tensor)]) {
+        for (part, values) in parts {
+            no_grad(|| part.shaped(&self.arena.start).copy_(values));
+        }
+        self.account.fresh.retain(|&index| !parts.iter().any(|(part, _)| part.index == index));
+    }
+
     /// The head (and whatever else the checkpoint lacks) of a seed.
     pub fn draw_head(&mut self, seed: u64) {
         weights::draw(&mut self.arena, &self.config, &self.account.fresh, seed, "head");
