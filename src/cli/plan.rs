@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::workspace::Workspace;
+use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, duration, print};
 use crate::plan::{Run, RunId};
 use crate::record::{Failure, Record};
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// List every run with its reason
     #[arg(long)]
     list: bool,
+    /// Plan though models or data are not on this machine, and say what is missing
+    #[arg(long)]
+    without_inputs: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -104,8 +107,8 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
 /// method; of all methods where this one has not been run yet.
 struct Speeds(HashMap<SpeedKey, (f64, u32)>);
 
-/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens.
-type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3]);
+/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens, and the stages.
+type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3], String);
 
 impl Speeds {
     /// From the records made on a kind of device, `cpu` or `cuda`.
@@ -122,10 +125,11 @@ impl Speeds {
     }
 
     fn key(run: &Run, method: Option<String>) -> SpeedKey {
+        let stages = serde_json::to_string(&run.after).unwrap_or_default();
         let recipe = &run.recipe;
         let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
         let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (run.task.name.clone(), run.model.name.clone(), method, amounts, sizes)
+        (run.task.name.clone(), run.model.name.clone(), method, amounts, sizes, stages)
     }
 
     fn estimate(&self, run: &Run) -> Option<f64> {
@@ -144,7 +148,8 @@ struct Line<'a> {
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref())?;
+    let inputs = if arguments.without_inputs { Inputs::MayLack } else { Inputs::Needed };
+    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), inputs)?;
     workspace.check_only()?;
     let records = workspace.store.read_all()?;
     let judged = judge(&workspace, &records);
@@ -175,6 +180,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
+    for what in &workspace.lacking {
+        print(&format!("not here, and needed to train: {what}"))?;
+    }
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::plan::{Judged, judge};
-use super::workspace::Workspace;
+use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, Refusal, complain, devices, print, progress, study};
 use crate::plan::RunId;
 use crate::protocol::Job;
@@ -40,7 +40,7 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref())?;
+    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), Inputs::Needed)?;
     workspace.check_only()?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;

@@ -18,6 +18,14 @@ use crate::spec::recipe::RECIPE;
 use crate::spec::{Fault, Faults, Filter, Known, KnownMode, ModelFault, RunTable, Sweep};
 use crate::task::{self, Task, metric::Metric};
 
+/// Whether a call can do without the models and data that a sweep names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inputs {
+    Needed,
+    /// What is not here is noted, and its content counts as unknown: ids are not those of the runs.
+    MayLack,
+}
+
 pub struct Workspace {
     pub sweep: Sweep,
     pub store: Store,
@@ -26,6 +34,8 @@ pub struct Workspace {
     pub others: Others,
     pub models: BTreeMap<String, PathBuf>,
     pub runs: Vec<(RunId, Run)>,
+    /// Models and data that are not here, each with what it lacks.
+    pub lacking: Vec<String>,
     /// `--only`, as written and as read.
     only: Option<(String, Filter)>,
 }
@@ -36,7 +46,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Every fault of the file, and data and models that are missing or unusable, all together and with their places.
-    pub fn open(file: &Path, places: &Places, only: Option<&str>) -> Result<Workspace> {
+    pub fn open(file: &Path, places: &Places, only: Option<&str>, inputs: Inputs) -> Result<Workspace> {
         let text = read_text(file)?;
         let only = match only {
             Some(text) => Some((text.to_owned(), read_filter(text)?)),
@@ -44,12 +54,20 @@ impl Workspace {
         };
         let home = file.parent().unwrap_or(Path::new("."));
         let models = RefCell::new(BTreeMap::new());
-        let find_model = |name: &str, run: &RunTable| {
+        let lacking = RefCell::new(Vec::new());
+        let look_for_model = |name: &str, run: &RunTable| {
             let roots = roots(places.models.as_deref(), &run.models, home, "models");
             let folder = model::find(name, &roots).map_err(|e| ModelFault::Unknown(format!("{e:#}")))?;
             let config = model::check(&folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
             models.borrow_mut().insert(name.to_owned(), (folder, config));
             Ok(())
+        };
+        let find_model = |name: &str, run: &RunTable| match look_for_model(name, run) {
+            Err(ModelFault::Unknown(why) | ModelFault::Unusable(why)) if inputs == Inputs::MayLack => {
+                lacking.borrow_mut().push(format!("model {name}: {why}"));
+                Ok(())
+            }
+            found => found,
         };
         let known = Known {
             tasks: task::names(),
@@ -62,7 +80,7 @@ impl Workspace {
         let name = file.display().to_string();
         let (sweep, mut faults) = Sweep::read(&name, &text, places.profile.as_deref(), &known);
         let Some(sweep) = sweep else { return Err(Faults::new(&name, &text, faults).into()) };
-        let models = models.into_inner();
+        let (models, mut lacking) = (models.into_inner(), lacking.into_inner());
 
         // The grid is multiplied out before anything is hashed: its faults need no data.
         let mut drafts = Vec::new();
@@ -80,6 +98,9 @@ impl Workspace {
             match resolve(&sweep, &name, &data, home, true) {
                 Ok(task) => drop(tasks.insert(name, task)),
                 Err(task::Error::Unknown { .. }) => {}
+                Err(error @ task::Error::Missing { .. }) if inputs == Inputs::MayLack => {
+                    lacking.push(format!("task {name}: {error}"));
+                }
                 // Before the grid is known to be sound, every task may be meant.
                 Err(error) if drafts.is_empty() || needed.contains(name.as_str()) => {
                     let fault = Fault::new(span, format!("task \"{name}\" cannot be read"), "its data");
@@ -88,7 +109,13 @@ impl Workspace {
                 Err(_) => {}
             }
         }
-        let others = Others::find(&sweep, &tasks, &data, home, &mut faults)?;
+        let mut unfound = Vec::new();
+        let others = Others::find(&sweep, &tasks, &data, home, &mut unfound)?;
+        if inputs == Inputs::Needed {
+            faults.extend(unfound);
+        } else {
+            lacking.extend(unfound.into_iter().map(|fault| fault.title));
+        }
         for (name, span) in values(&sweep, "model") {
             let Some((_, config)) = models.get(&name) else { continue };
             let longest = drafts.iter().filter(|run| run.model.name == name).map(|run| run.recipe.max_length).max();
@@ -121,19 +148,25 @@ impl Workspace {
             model_hashes.insert(name.clone(), model::fingerprint(folder)?);
         }
         let complete = |mut run: Run| {
-            run.task.hash = hashes.get(&run.task.name)?.clone();
-            run.model.hash = model_hashes.get(&run.model.name)?.clone();
-            run.after = others.after(&sweep, tasks.get(&run.task.name)?);
+            // An empty hash is that of no content.
+            let or_unknown = |hash: Option<&String>| match inputs {
+                Inputs::Needed => hash.cloned(),
+                Inputs::MayLack => Some(hash.cloned().unwrap_or_default()),
+            };
+            run.task.hash = or_unknown(hashes.get(&run.task.name))?;
+            run.model.hash = or_unknown(model_hashes.get(&run.model.name))?;
+            run.after = tasks.get(&run.task.name).map(|task| others.after(&sweep, task)).unwrap_or_default();
             Some((run.id(), run))
         };
         let runs: Vec<(RunId, Run)> = drafts.into_iter().filter_map(complete).collect();
-        let faults = repeated(&sweep, &runs);
+        // Inputs of unknown content cannot be told apart.
+        let faults = if lacking.is_empty() { repeated(&sweep, &runs) } else { Vec::new() };
         if !faults.is_empty() {
             return Err(sweep.faults(faults).into());
         }
         let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
-        Ok(Workspace { sweep, store: Store::new(results), tasks, others, models, runs, only })
+        Ok(Workspace { sweep, store: Store::new(results), tasks, others, models, runs, lacking, only })
     }
 
     /// Whether `--only` means this run.

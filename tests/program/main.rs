@@ -8,3 +8,4 @@ mod methods;
 mod parity;
 mod readme;
 mod sandbox;
+mod stages;
