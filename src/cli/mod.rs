@@ -1,12 +1,16 @@
 //! The command line: one file per subcommand. Everything may be used from here, and nothing uses it.
 
+mod answer;
 mod completions;
 mod devices;
 mod doctor;
 mod exit;
+mod layout;
 mod methods;
 mod plan;
 pub mod progress;
+mod query;
+mod recorded;
 mod report;
 mod run;
 mod status;
@@ -43,6 +47,8 @@ enum Command {
     Status(status::Arguments),
     /// Make tables, figures and a page from the records of a sweep
     Report(report::Arguments),
+    /// Ask the records in SQL; without a query, list the tables and their columns
+    Query(query::Arguments),
     /// Say what is there and what is missing on this machine, with the command that mends it
     Doctor(doctor::Arguments),
     /// List the methods with their numbers and papers, or show one in full
@@ -79,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
+        Command::Query(arguments) => query::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),

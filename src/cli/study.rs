@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use crate::frame::{self, Study};
+use crate::plan::{Run, RunId};
 use crate::record::mask::{Mask, Overlap, overlap};
 use crate::record::store::{Manifest, Store};
 use crate::record::{Provenance, Record};
@@ -34,8 +36,19 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 /// # Errors
 /// Records that cannot be read.
 pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
+    let mut study = without_overlaps(store, manifest)?;
+    let overlaps = overlaps(store, &manifest.name, &study.records)?;
+    study.warnings.extend(overlaps.warnings());
+    study.overlaps = overlaps.found;
+    Ok(study)
+}
+
+/// The same without the overlaps of child networks: all that tables need.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn without_overlaps(store: &Store, manifest: &Manifest) -> Result<Study> {
     let records = records(store, manifest)?;
-    let overlaps = overlaps(store, &manifest.name, &records)?;
     Ok(Study {
         name: manifest.name.clone(),
         question: manifest.question.clone(),
@@ -43,8 +56,8 @@ pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
         select: manifest.select,
         paper: manifest.paper.clone(),
         planned: manifest.runs.clone(),
-        warnings: [different_origins(&records), overlaps.warnings()].concat(),
-        overlaps: overlaps.found,
+        warnings: different_origins(&records),
+        overlaps: Vec::new(),
         records,
     })
 }
@@ -84,17 +97,17 @@ fn counted(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The records of a sweep's runs, each under the mode's name in this sweep.
-fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    for (id, run) in &manifest.runs {
-        if let Some(mut record) = store.read(id)? {
-            // Another sweep may have made the record and call model or mode by other names.
-            record.run = run.clone();
-            records.push(record);
-        }
-    }
-    Ok(records)
+/// The records of a sweep's runs in the order of its plan, each under the mode's name in this sweep.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
+    let read = |(id, run): &(RunId, Run)| -> Result<Option<Record>> {
+        // Another sweep may have made the record and call model or mode by other names.
+        Ok(store.read(id)?.map(|record| Record { run: run.clone(), ..record }))
+    };
+    let records: Result<Vec<Option<Record>>> = manifest.runs.par_iter().map(read).collect();
+    Ok(records?.into_iter().flatten().collect())
 }
 
 /// What is known of the overlaps that figures show.
