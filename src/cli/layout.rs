@@ -2,6 +2,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::frame::{Entry, Table};
+
 /// Between two columns.
 const GAP: usize = 2;
 /// What a column is cut to at most, where it alone is wider than the terminal; less cannot be read.
@@ -22,11 +24,12 @@ pub fn lay_out(columns: &[Column], headings: usize, width: Option<usize>) -> Str
         .iter()
         .map(|c| c.cells.iter().map(|cell| cell.width()).chain([c.name.width()]).max().unwrap_or(0))
         .collect();
-    let (heads, others): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(|i| *i < headings);
-    // A heading that would leave no room for anything else is cut.
     let most = width.map_or(usize::MAX, |width| width.max(LEAST));
-    let head_room = if others.is_empty() { most } else { (most / 2).max(LEAST) };
-    let share = (head_room / heads.len().max(1)).saturating_sub(GAP).max(LEAST);
+    // Headings are repeated as far as half the terminal holds them, and the first one always.
+    let half = |end: &usize| widths[..*end].iter().map(|w| w + GAP).sum::<usize>() <= most / 2;
+    let headings = (1..=headings.min(columns.len())).take_while(half).last().unwrap_or(headings.min(1));
+    let (heads, others): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(|i| *i < headings);
+    let share = if others.is_empty() { most } else { (most / 2).saturating_sub(GAP).max(LEAST) };
     let head_width: usize = heads.iter().map(|i| widths[*i].min(share) + GAP).sum();
     let room = most.saturating_sub(head_width).max(LEAST);
     let own = |i: usize| widths[i].min(if i < headings { share } else { room });
@@ -63,6 +66,43 @@ pub fn lay_out(columns: &[Column], headings: usize, width: Option<usize>) -> Str
         out
     };
     blocks.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+/// A table for people: the best entries have a star, the notes follow as paragraphs.
+pub fn table_text(table: &Table) -> String {
+    let width = terminal_width();
+    let cell = |entry: &Entry| {
+        let text = if entry.best { format!("{}*", entry.text) } else { entry.text.clone() };
+        if entry.aside.is_empty() { text } else { format!("{text} ({})", entry.aside) }
+    };
+    let column = |(i, name): (usize, &String)| Column {
+        name: name.clone(),
+        right: i >= table.headings,
+        cells: table.rows.iter().map(|row| row.get(i).map_or_else(String::new, cell)).collect(),
+    };
+    let columns: Vec<Column> = table.columns.iter().enumerate().map(column).collect();
+    let starred = table.rows.iter().flatten().any(|entry| entry.best);
+    let star = starred.then(|| "A star stands for bold.".to_owned());
+    let notes = table.notes.iter().chain(&star).map(|note| format!("\n{}", wrapped(note, width)));
+    lay_out(&columns, table.headings, width) + &notes.collect::<String>()
+}
+
+/// A paragraph broken between words.
+pub fn wrapped(text: &str, width: Option<usize>) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        if used > 0 && width.is_some_and(|width| used + 1 + word.width() > width) {
+            out.push('\n');
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out += word;
+        used += word.width();
+    }
+    out + "\n"
 }
 
 /// The text in exactly so many columns of the terminal.

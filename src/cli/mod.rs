@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand. Everything may be used from here, and nothing uses it.
 
 mod answer;
+mod compare;
 mod completions;
 mod devices;
 mod doctor;
 mod exit;
+mod figure;
 mod layout;
 mod methods;
 mod plan;
@@ -15,6 +17,7 @@ mod report;
 mod run;
 mod status;
 mod study;
+mod table;
 mod workspace;
 
 use std::io::{IsTerminal, Write};
@@ -47,6 +50,12 @@ enum Command {
     Status(status::Arguments),
     /// Make tables, figures and a page from the records of a sweep
     Report(report::Arguments),
+    /// Print one table of a sweep
+    Table(table::Arguments),
+    /// Draw one figure of a sweep, or list the figures
+    Figure(figure::Arguments),
+    /// Set two sweeps, two modes or two commits against each other: better, worse, cannot be told
+    Compare(compare::Arguments),
     /// Ask the records in SQL; without a query, list the tables and their columns
     Query(query::Arguments),
     /// Say what is there and what is missing on this machine, with the command that mends it
@@ -85,6 +94,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
+        Command::Table(arguments) => table::main(&arguments),
+        Command::Figure(arguments) => figure::main(&arguments),
+        Command::Compare(arguments) => compare::main(&arguments),
         Command::Query(arguments) => query::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),

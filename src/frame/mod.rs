@@ -13,6 +13,7 @@ mod study;
 mod summary;
 mod table;
 mod targets;
+mod versus;
 mod write;
 
 pub use crate::plan::RunId;
@@ -32,6 +33,7 @@ pub use study::Study;
 pub use summary::summary;
 pub use table::{Entry, Table, duration, points};
 pub use targets::{target_name, targets};
+pub use versus::{Match, Verdict, Versus, versus};
 pub use write::{csv_bytes, write};
 
 /// Names of the published tables that a report can show beside its own.

@@ -7,4 +7,5 @@ mod layers;
 mod methods;
 mod parity;
 mod readme;
+mod records;
 mod sandbox;
