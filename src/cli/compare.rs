@@ -1,6 +1,6 @@
 //! `sweep compare A B`: what got better, what got worse, and what cannot be told, paired by seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -10,7 +10,7 @@ use super::answer::{Format, write_out};
 use super::layout::table_text;
 use super::recorded::Recorded;
 use super::{Exit, Refusal, study};
-use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, cells, points, runs, summary, targets, versus};
+use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, cells, into_targets, points, runs, summary, versus};
 use crate::record::Record;
 use crate::spec::fault::suggestion;
 use crate::stats::{LEVEL, least_p};
@@ -74,8 +74,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn of_records(records: &[Record]) -> Result<Vec<Cell>> {
-    cells(&summary(&runs(&targets(records))?)?, &[])
+fn of_records(records: Vec<Record>) -> Result<Vec<Cell>> {
+    cells(&summary(&runs(&into_targets(records))?)?, &[])
 }
 
 /// A sweep, or those of its records that a commit made.
@@ -86,7 +86,7 @@ fn one_side(written: &str, results: Option<&Path>) -> Result<Side> {
         _ => (written, None),
     };
     let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
-    let mut records = study::records(&store, &manifest)?;
+    let mut records = study::records(&store, manifest.runs)?;
     let name = commit.map_or_else(|| manifest.name.clone(), |commit| format!("{}@{commit}", manifest.name));
     if let Some(commit) = commit {
         let mut made: BTreeMap<String, usize> = BTreeMap::new();
@@ -111,7 +111,7 @@ fn one_side(written: &str, results: Option<&Path>) -> Result<Side> {
             return Err(Refusal(say).into());
         }
     }
-    Ok(Side { name, cells: of_records(&records)? })
+    Ok(Side { name, cells: of_records(records)? })
 }
 
 fn two_modes(sweep: &str, modes: &str, results: Option<&Path>) -> Result<[Side; 2]> {
@@ -119,21 +119,19 @@ fn two_modes(sweep: &str, modes: &str, results: Option<&Path>) -> Result<[Side; 
         return Err(Refusal(format!("--modes wants two modes, as in vanilla,child-d, and not \"{modes}\"")).into());
     };
     let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
-    let records = study::records(&store, &manifest)?;
-    let mut known: Vec<&str> = Vec::new();
-    for record in &records {
-        if !known.contains(&record.run.mode.as_str()) {
-            known.push(&record.run.mode);
-        }
-    }
-    let side = |mode: &str| -> Result<Side> {
-        if !known.contains(&mode) {
-            let say =
-                format!("{} has no record of mode \"{mode}\"; {}", manifest.name, suggestion(mode, known.clone()));
+    let mut records = study::records(&store, manifest.runs)?;
+    let known: BTreeSet<String> = records.iter().map(|record| record.run.mode.clone()).collect();
+    let mut side = |mode: &str| -> Result<Side> {
+        if !known.contains(mode) {
+            let say = format!(
+                "{} has no record of mode \"{mode}\"; {}",
+                manifest.name,
+                suggestion(mode, known.iter().map(String::as_str))
+            );
             return Err(Refusal(say).into());
         }
-        let own: Vec<Record> = records.iter().filter(|record| record.run.mode == mode).cloned().collect();
-        Ok(Side { name: mode.to_owned(), cells: of_records(&own)? })
+        let own: Vec<Record> = records.extract_if(.., |record| record.run.mode == mode).collect();
+        Ok(Side { name: mode.to_owned(), cells: of_records(own)? })
     };
     if first == second {
         return Err(Refusal(format!("--modes {modes}: name two modes, and not one twice")).into());

@@ -82,7 +82,7 @@ impl Sources {
             None => {
                 let (mut records, mut names) = (Vec::new(), Vec::new());
                 for Recorded { store, manifest, .. } in &self.sweeps {
-                    records.extend(study::records(store, manifest)?);
+                    records.extend(study::records(store, manifest.runs.clone())?);
                     names.resize(records.len(), manifest.name.clone());
                 }
                 (records, names)

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use polars::prelude::DataFrame;
 
 use super::answer::write_out;
 use super::layout::table_text;
 use super::recorded::Recorded;
 use super::{Exit, Refusal, complain, study};
-use crate::frame::{Study, Table, cells, csv_bytes, main_table, runs, settings_table, summary, targets};
+use crate::frame::{Table, cells, csv_bytes, into_targets, main_table, runs, settings_table, summary};
 use crate::spec::fault::suggestion;
 
 #[derive(clap::Args)]
@@ -45,7 +46,8 @@ enum Format {
 struct Kind {
     name: &'static str,
     what: &'static str,
-    make: fn(&Study) -> Result<Made>,
+    /// From the summary over seeds and the names of the axes of `[tune]`.
+    make: fn(&DataFrame, &[String]) -> Result<Made>,
 }
 
 /// One table, or several that belong together, and the numbers behind them.
@@ -71,11 +73,11 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         return Err(Refusal(format!("no table is called \"{name}\"; {near}{list}")).into());
     };
     let Recorded { store, manifest, .. } = Recorded::open(&arguments.sweep, arguments.results.as_deref())?;
-    let study = study::without_overlaps(&store, &manifest)?;
-    for warning in &study.warnings {
+    let records = study::records(&store, manifest.runs)?;
+    for warning in study::different_origins(&records) {
         complain(&format!("note: {warning}"));
     }
-    let made = (kind.make)(&study)?;
+    let made = (kind.make)(&summary(&runs(&into_targets(records))?)?, &manifest.tune)?;
     let joined = |text: fn(&Table) -> String| made.tables.iter().map(text).collect::<Vec<_>>().join("\n");
     write_out(&match arguments.format {
         Format::Txt => joined(table_text),
@@ -86,15 +88,13 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn main_of(study: &Study) -> Result<Made> {
-    let cells = cells(&summary(&runs(&targets(&study.records))?)?, &study.tune)?;
-    let main = main_table(&cells, &study.tune)?;
+fn main_of(summary: &DataFrame, tune: &[String]) -> Result<Made> {
+    let main = main_table(&cells(summary, tune)?, tune)?;
     Ok(Made { tables: [Some(main.scores), main.differences].into_iter().flatten().collect(), csv: main.csv })
 }
 
-fn settings_of(study: &Study) -> Result<Made> {
-    let summary = summary(&runs(&targets(&study.records))?)?;
-    let table = settings_table(&cells(&summary, &study.tune)?);
+fn settings_of(summary: &DataFrame, tune: &[String]) -> Result<Made> {
+    let table = settings_table(&cells(summary, tune)?);
     // Lists have no place in CSV; the runs themselves stand in the results.
     let csv = String::from_utf8(csv_bytes(&summary.drop_many(["seeds", "scores"]))?)?;
     Ok(Made { tables: vec![table], csv })
