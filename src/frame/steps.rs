@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
 use serde::Deserialize;
 
 use crate::plan::RunId;
+
+const COLUMNS: [&str; 6] = ["step", "loss", "learning_rate", "gradient_norm", "examples", "seconds"];
 
 /// A line of `steps.csv`.
 #[derive(Deserialize)]
@@ -36,8 +38,12 @@ pub fn steps(folders: &[(RunId, PathBuf)]) -> Result<DataFrame> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        for step in csv::Reader::from_reader(&*text).deserialize() {
-            all.push(step.with_context(|| format!("{} is damaged; remove it, or run this run again", path.display()))?);
+        let damaged = || format!("{} is damaged; remove it, and run this run again to have its steps", path.display());
+        let mut lines = csv::Reader::from_reader(&*text);
+        // A run that was killed at once left an empty file.
+        ensure!(text.is_empty() || lines.headers().is_ok_and(|header| header == &COLUMNS[..]), damaged());
+        for step in lines.deserialize() {
+            all.push(step.with_context(damaged)?);
             ids.push(&id.0);
         }
     }
@@ -75,7 +81,11 @@ mod tests {
         assert_eq!(frame.column("learning_rate").unwrap().f64().unwrap().get(0), Some(2e-5));
         assert!(frame.column("loss").unwrap().f64().unwrap().get(1).unwrap().is_nan());
 
-        fs::write(&path, format!("{header}1,0.7,2e-5\n")).unwrap();
-        assert!(format!("{:#}", steps(&runs).unwrap_err()).contains("steps.csv is damaged"));
+        for text in [&format!("{header}1,0.7,2e-5\n"), "no steps", "1,0.7,2e-5,1.5,16,0.1\n"] {
+            fs::write(&path, text).unwrap();
+            assert!(format!("{:#}", steps(&runs).unwrap_err()).contains("steps.csv is damaged"), "{text}");
+        }
+        fs::write(&path, "").unwrap();
+        assert_eq!(steps(&runs).unwrap().height(), 0);
     }
 }

@@ -109,7 +109,7 @@ fn a_wrong_query_is_told_in_words() {
         ("SELECT", "this is no SQL"),
         ("", "begin it with SELECT"),
         ("DELETE FROM runs", "a query only reads"),
-        ("WITH a AS (SELECT 1) DELETE FROM runs", "a query only reads"),
+        ("WITH a AS (SELECT 1) DELETE FROM runs", "cannot be answered: 'DELETE FROM runs' operation"),
         ("SELECT avg(mode) FROM runs", "cannot be answered: `mean` operation not supported"),
         ("SELECT foo(score) FROM runs", "unsupported function 'foo'"),
         ("SELECT * FROM read_csv('x.csv')", "cannot be answered"),
