@@ -9,7 +9,7 @@ help:
 	@echo "make install  put sweep on the PATH"
 	@echo "make setup    only fetch libtorch, the model and the data"
 	@echo "make lint     rustfmt and clippy, as CI runs them"
-	@echo "make bench    how fast the coordinator answers, and what each method costs"
+	@echo "make bench    how fast the coordinator and records answer, and what each method costs"
 
 # Trains anew under demo/: results/ holds the records that the README's pictures were made from.
 demo: build
@@ -38,9 +38,10 @@ lint: setup
 	cargo fmt --all -- --check
 	cargo clippy --release --all-targets -- -D warnings
 
-# How fast the coordinator answers and what each method costs, each figure beside its bar.
+# How fast the coordinator and its questions to records answer, and what each method costs, each figure beside its bar.
 bench: build
 	@python3 benches/coordinator.py
+	@python3 benches/records.py
 	@cargo bench --bench methods
 	@python3 benches/methods.py
 

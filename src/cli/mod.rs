@@ -1,17 +1,24 @@
 //! The command line: one file per subcommand. Everything may be used from here, and nothing uses it.
 
+mod answer;
+mod compare;
 mod completions;
 mod devices;
 mod doctor;
 mod exit;
+mod figure;
+mod layout;
 mod methods;
 mod plan;
 pub mod progress;
+mod query;
+mod recorded;
 mod report;
 mod run;
 mod stages;
 mod status;
 mod study;
+mod table;
 mod workspace;
 
 use std::io::{IsTerminal, Write};
@@ -44,6 +51,14 @@ enum Command {
     Status(status::Arguments),
     /// Make tables, figures and a page from the records of a sweep
     Report(report::Arguments),
+    /// Print one table of a sweep
+    Table(table::Arguments),
+    /// Draw one figure of a sweep, or list the figures
+    Figure(figure::Arguments),
+    /// Set two sweeps, two modes or two commits against each other: better, worse, cannot be told
+    Compare(compare::Arguments),
+    /// Ask the records in SQL; without a query, list the tables and their columns
+    Query(query::Arguments),
     /// Say what is there and what is missing on this machine, with the command that mends it
     Doctor(doctor::Arguments),
     /// List the methods with their numbers and papers, or show one in full
@@ -83,6 +98,10 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
+        Command::Table(arguments) => table::main(&arguments),
+        Command::Figure(arguments) => figure::main(&arguments),
+        Command::Compare(arguments) => compare::main(&arguments),
+        Command::Query(arguments) => query::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
 use crate::frame::{self, Study};
+use crate::plan::{Run, RunId};
 use crate::record::mask::{Mask, Overlap, overlap};
 use crate::record::store::{Manifest, Store};
 use crate::record::{Provenance, Record};
@@ -16,7 +18,7 @@ use crate::record::{Provenance, Record};
 pub fn write_frames(store: &Store, name: &str) -> Result<()> {
     let Some(manifest) = store.manifest(name)? else { return Ok(()) };
     let folder = store.sweep_folder(name);
-    let records = records(store, &manifest)?;
+    let records = records(store, manifest.runs)?;
     frame::write(&frame::runs(&records)?, &folder)?;
     let Overlaps { found: overlaps, .. } = overlaps(store, name, &records)?;
     if !overlaps.is_empty() {
@@ -34,7 +36,7 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 /// # Errors
 /// Records that cannot be read.
 pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
-    let records = records(store, manifest)?;
+    let records = records(store, manifest.runs.clone())?;
     let overlaps = overlaps(store, &manifest.name, &records)?;
     Ok(Study {
         name: manifest.name.clone(),
@@ -50,7 +52,7 @@ pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
 }
 
 /// Scores compare only as far as they were made alike: a sentence for each way in which they were not.
-fn different_origins(records: &[Record]) -> Vec<String> {
+pub fn different_origins(records: &[Record]) -> Vec<String> {
     let scored = || records.iter().filter(|r| r.outcome().is_some()).map(|r| &r.made);
     let device = |made: &Provenance| {
         let kind = made.device.split(':').next().unwrap_or_default();
@@ -84,17 +86,17 @@ fn counted(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     counts
 }
 
-/// The records of a sweep's runs, each under the mode's name in this sweep.
-fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    for (id, run) in &manifest.runs {
-        if let Some(mut record) = store.read(id)? {
-            // Another sweep may have made the record and call model or mode by other names.
-            record.run = run.clone();
-            records.push(record);
-        }
-    }
-    Ok(records)
+/// The records of a sweep's runs in the order of its plan, each under the mode's name in this sweep.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn records(store: &Store, runs: Vec<(RunId, Run)>) -> Result<Vec<Record>> {
+    let read = |(id, run): (RunId, Run)| -> Result<Option<Record>> {
+        // Another sweep may have made the record and call model or mode by other names.
+        Ok(store.read(&id)?.map(|record| Record { run, ..record }))
+    };
+    let records: Result<Vec<Option<Record>>> = runs.into_par_iter().map(read).collect();
+    Ok(records?.into_iter().flatten().collect())
 }
 
 /// What is known of the overlaps that figures show.

@@ -2,14 +2,18 @@
 
 mod cell;
 mod compare;
+mod evals;
 mod main_table;
+mod mask_table;
 mod masks;
 mod runs;
 mod settings_table;
+mod steps;
 mod study;
 mod summary;
 mod table;
 mod targets;
+mod versus;
 mod write;
 
 pub use crate::plan::RunId;
@@ -18,14 +22,18 @@ pub use crate::record::mask::Overlap;
 pub use crate::record::store::replace;
 pub use cell::{Cell, cells};
 pub use compare::{Difference, REFERENCE, best_of, chosen_over, difference, in_words};
+pub use evals::evals;
 pub use main_table::{MainTable, main_table};
+pub use mask_table::{mask_table, overlap_table};
 pub use masks::{MaskUse, mask_pairs, mask_uses};
 pub use runs::runs;
 pub use settings_table::settings_table;
+pub use steps::steps;
 pub use study::Study;
 pub use summary::summary;
 pub use table::{Entry, Table, duration, points};
-pub use targets::{target_name, targets};
+pub use targets::{into_targets, target_name, targets};
+pub use versus::{Match, Verdict, Versus, versus};
 pub use write::{csv_bytes, write};
 
 /// Names of the published tables that a report can show beside its own.

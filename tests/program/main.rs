@@ -7,5 +7,6 @@ mod layers;
 mod methods;
 mod parity;
 mod readme;
+mod records;
 mod sandbox;
 mod stages;
