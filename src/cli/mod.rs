@@ -5,6 +5,7 @@ mod devices;
 mod doctor;
 mod exit;
 mod methods;
+mod overlaps;
 mod plan;
 pub mod progress;
 mod report;
