@@ -14,16 +14,15 @@ mod targets;
 mod write;
 
 pub use crate::plan::RunId;
-pub use crate::record::Record;
-pub use crate::record::Way;
 pub use crate::record::mask::Overlap;
 pub use crate::record::parts::PartOverlap;
 pub use crate::record::store::replace;
+pub use crate::record::{Outcome, Record, Sharpness, Way};
 pub use cell::{Cell, cells};
 pub use compare::{Difference, REFERENCE, best_of, chosen_over, difference, in_words};
 pub use main_table::{MainTable, main_table};
 pub use masks::{Between, MaskPair, MaskUse, mask_pairs, mask_uses};
-pub use part_rates::{Axis, PartRate, part_rates};
+pub use part_rates::{Axis, PartRate, part_rates, place};
 pub use runs::runs;
 pub use settings_table::settings_table;
 pub use study::Study;

@@ -75,8 +75,8 @@ pub fn part_rates<'a>(
     rates
 }
 
-/// Embeddings, the layers by number, what lies behind them; kinds stay in their order.
-fn place(part: &str) -> (u8, u32) {
+/// Orders parts: embeddings, the layers by number, what lies behind them; kinds are alike and stay in their order.
+pub fn place(part: &str) -> (u8, u32) {
     match (part, part.parse()) {
         ("embeddings", _) => (0, 0),
         (_, Ok(layer)) => (1, layer),
