@@ -57,7 +57,7 @@ impl Bench {
         };
         let task = Task {
             name: "rte".into(),
-            train: Source { path: "train.tsv".into(), format: Format::Jsonl },
+            train: Some(Source { path: "train.tsv".into(), format: Format::Jsonl }),
             dev: Vec::new(),
             text: Vec::new(),
             label: Column::Index(0),
@@ -72,9 +72,11 @@ impl Bench {
             id,
             run,
             task,
+            others: Vec::new(),
             model: "model".into(),
             cache: self.store.cache(),
             masks: self.store.masks(),
+            keep: false,
             log_every: 0,
             attempt: 1,
         }

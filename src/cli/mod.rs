@@ -9,6 +9,7 @@ mod exit;
 mod figure;
 mod layout;
 mod methods;
+mod overlaps;
 mod plan;
 pub mod progress;
 mod query;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 
+use super::overlaps;
 use crate::frame::{self, Study};
 use crate::plan::{Run, RunId};
-use crate::record::mask::{Mask, Overlap, overlap};
 use crate::record::store::{Manifest, Store};
 use crate::record::{Provenance, Record};
 
-/// Rewrites `runs.parquet`, `runs.csv` and `overlaps.csv` of a sweep from its records and masks.
+/// Rewrites `runs.parquet`, `runs.csv`, `overlaps.csv` and `overlap_parts.csv` of a sweep from its records and masks.
 ///
 /// # Errors
 /// Records that cannot be read, files that cannot be written.
@@ -20,15 +20,7 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
     let folder = store.sweep_folder(name);
     let records = records(store, manifest.runs)?;
     frame::write(&frame::runs(&records)?, &folder)?;
-    let Overlaps { found: overlaps, .. } = overlaps(store, name, &records)?;
-    if !overlaps.is_empty() {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        for overlap in &overlaps {
-            csv.serialize(overlap)?;
-        }
-        frame::replace(&folder.join("overlaps.csv"), &csv.into_inner()?)?;
-    }
-    Ok(())
+    overlaps::write(&overlaps::gather(store, name, &records)?, &folder)
 }
 
 /// All that the report of a sweep is made from.
@@ -37,7 +29,7 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 /// Records that cannot be read.
 pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
     let records = records(store, manifest.runs.clone())?;
-    let overlaps = overlaps(store, &manifest.name, &records)?;
+    let overlaps = overlaps::gather(store, &manifest.name, &records)?;
     Ok(Study {
         name: manifest.name.clone(),
         question: manifest.question.clone(),
@@ -45,8 +37,9 @@ pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
         select: manifest.select,
         paper: manifest.paper.clone(),
         planned: manifest.runs.clone(),
-        warnings: [different_origins(&records), overlaps.warnings()].concat(),
+        warnings: [different_origins(&records), overlaps.warnings].concat(),
         overlaps: overlaps.found,
+        overlap_parts: overlaps.parts,
         records,
     })
 }
@@ -99,88 +92,12 @@ pub fn records(store: &Store, runs: Vec<(RunId, Run)>) -> Result<Vec<Record>> {
     Ok(records?.into_iter().flatten().collect())
 }
 
-/// What is known of the overlaps that figures show.
-#[derive(Default)]
-struct Overlaps {
-    found: Vec<Overlap>,
-    /// Pairs left out, because a mask of theirs is absent or unreadable.
-    left_out: usize,
-    /// Mask files that are not there.
-    absent: usize,
-    /// Mask files that are there and are of no use, by name, with the reason.
-    unreadable: Vec<(String, String)>,
-}
-
-impl Overlaps {
-    /// `None` where the mask is absent or unreadable, which is noted.
-    fn mask(&mut self, store: &Store, key: &str) -> Option<Mask> {
-        let name = format!("{key}.mask");
-        let path = store.masks().join(&name);
-        if !path.exists() {
-            self.absent += 1;
-            return None;
-        }
-        // The error's own words name the whole path, which means nothing to a reader elsewhere.
-        Mask::read(&path).map_err(|error| self.unreadable.push((name, error.root_cause().to_string()))).ok()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = Vec::new();
-        for (name, why) in &self.unreadable {
-            warnings.push(format!("The mask file {name} cannot be read: {why}."));
-        }
-        if self.left_out > 0 {
-            warnings.push(format!(
-                "{} of {} overlaps of child networks are left out (mask files absent: {}, unreadable: {}).",
-                self.left_out,
-                self.left_out + self.found.len(),
-                self.absent,
-                self.unreadable.len()
-            ));
-        }
-        warnings
-    }
-}
-
-/// Overlaps of the masks that figures compare: as written down before, else from the masks where they lie here.
-fn overlaps(store: &Store, name: &str, records: &[Record]) -> Result<Overlaps> {
-    let path = store.sweep_folder(name).join("overlaps.csv");
-    let mut known: BTreeMap<(String, String), Overlap> = BTreeMap::new();
-    if path.is_file() {
-        let mut reader = csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        for row in reader.deserialize() {
-            let overlap: Overlap =
-                row.with_context(|| format!("{} is damaged; remove it and run the sweep again", path.display()))?;
-            known.insert((overlap.a.clone(), overlap.b.clone()), overlap);
-        }
-    }
-    let mut all = Overlaps::default();
-    let mut masks: BTreeMap<String, Option<Mask>> = BTreeMap::new();
-    for (a, b) in frame::mask_pairs(records) {
-        if let Some(overlap) = known.remove(&(a.clone(), b.clone())) {
-            all.found.push(overlap);
-            continue;
-        }
-        for key in [&a, &b] {
-            if !masks.contains_key(key) {
-                masks.insert(key.clone(), all.mask(store, key));
-            }
-        }
-        match (&masks[&a], &masks[&b]) {
-            (Some(first), Some(second)) => all.found.push(overlap((&a, first), (&b, second))?),
-            _ => all.left_out += 1,
-        }
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
     use crate::frame::example;
-    use crate::record::mask::Segment;
     use crate::record::store::Select;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -224,37 +141,6 @@ mod tests {
                 "Runs were made by different versions of sweep (2 by 0.1.0 0123456789ab, 1 by 0.1.0 \
                  fedcba987654+); equal settings may score a little differently.",
             ]
-        );
-    }
-
-    #[test]
-    fn masks_that_are_absent_or_damaged_are_told() {
-        let tasks = ["rte", "mrpc", "cola"];
-        let records: Vec<Record> = tasks
-            .iter()
-            .map(|task| {
-                let mut record = example::record(task, "child-d", Some(0.5), 1, 0.6);
-                example::put_mask(&mut record, task, 2, 4);
-                record
-            })
-            .collect();
-        let (_folder, store) = store();
-        let mask = Mask::from_fn(vec![Segment { name: "w".into(), len: 4 }], |i| i < 2);
-        for task in tasks {
-            mask.write(&store.masks().join(format!("{task}.mask"))).unwrap();
-        }
-        assert_eq!(gathered(&store, &records).warnings, Vec::<String>::new());
-
-        std::fs::remove_file(store.masks().join("rte.mask")).unwrap();
-        let cola = store.masks().join("cola.mask");
-        let half = std::fs::read(&cola).unwrap();
-        std::fs::write(&cola, &half[..half.len() - 3]).unwrap();
-        let study = gathered(&store, &records);
-        assert!(study.overlaps.is_empty());
-        assert!(study.warnings[0].starts_with("The mask file cola.mask cannot be read: it is cut off or damaged"));
-        assert_eq!(
-            study.warnings[1],
-            "3 of 3 overlaps of child networks are left out (mask files absent: 1, unreadable: 1)."
         );
     }
 }

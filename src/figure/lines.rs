@@ -1,10 +1,13 @@
-//! Panels of lines with bands: what `reserve_rate` and `low_resource` have in common.
+//! Panels of lines with bands over a common x axis.
 
 use anyhow::Result;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+pub use super::legend::Legend;
+
+use super::legend::{self, ROW, mark};
 use super::style::{self, Pen};
 use super::{Area, drawing};
 
@@ -46,15 +49,7 @@ pub struct Point {
     pub spread: Option<f64>,
 }
 
-pub enum Legend {
-    Line { line: usize, name: String },
-    Level { line: usize, name: String },
-}
-
 const PANEL: (i32, i32) = (370, 290);
-const ROW: i32 = 24;
-const SWATCH: i32 = 44;
-const GAP: i32 = 26;
 const MARGIN: i32 = 14;
 
 impl Panels {
@@ -80,72 +75,42 @@ impl Panels {
     }
 
     pub fn size(&self) -> (u32, u32) {
-        let legend = self.legend_places().last().map_or(0, |(_, y)| y + ROW);
+        let legend = legend::height(&self.legend, self.width() - 2 * MARGIN);
         (self.width() as u32, (self.rows() * self.panel().1 + ROW + legend + 2 * MARGIN) as u32)
     }
 
-    /// Where each entry of the legend begins, at scale 1: it flows like words in a paragraph.
-    fn legend_places(&self) -> Vec<(i32, i32)> {
-        let (mut x, mut y) = (0, 0);
-        let room = self.width() - 2 * MARGIN;
-        let mut places = Vec::new();
-        for entry in &self.legend {
-            let wide = SWATCH + style::width(&self.legend_text(entry)) + GAP;
-            if x > 0 && x + wide - GAP > room {
-                (x, y) = (0, y + ROW);
-            }
-            places.push((x, y));
-            x += wide;
-        }
-        places
-    }
-
-    fn legend_text(&self, entry: &Legend) -> String {
-        let (Legend::Line { name, .. } | Legend::Level { name, .. }) = entry;
-        style::fitted(name, self.width() - 2 * MARGIN - SWATCH, false)
-    }
-
     pub fn draw<B: DrawingBackend>(&self, on: &Area<B>, pen: Pen) -> Result<()> {
+        self.draw_over(on, pen, &[])
+    }
+
+    /// As marks over the curves that a theory expects, a list of them for each panel, on a logarithmic y axis: the y of
+    /// every line and curve is the decimal logarithm of what is shown.
+    pub fn draw_over<B: DrawingBackend>(&self, on: &Area<B>, pen: Pen, theory: &[Vec<Line>]) -> Result<()> {
         let (wide, high) = self.panel();
         for (i, panel) in self.panels.iter().enumerate() {
             let (column, row) = (i as i32 % self.columns(), i as i32 / self.columns());
             let (left, top) = (MARGIN + column * wide, MARGIN + row * high);
             let area = on.clone().shrink((pen.px(left), pen.px(top)), (pen.px(wide), pen.px(high)));
-            self.draw_panel(panel, &area, pen)?;
+            self.draw_panel(panel, theory.get(i).map(Vec::as_slice), &area, pen)?;
         }
         let below = MARGIN + self.rows() * high;
         let middle = pen.small().pos(Pos::new(HPos::Center, VPos::Center));
         on.draw(&Text::new(self.x_label.clone(), (pen.px(self.width() / 2), pen.px(below + ROW / 2 - 4)), middle))
             .map_err(drawing)?;
-        let top = below + ROW + ROW / 2;
-        for (entry, (x, y)) in self.legend.iter().zip(self.legend_places()) {
-            self.draw_legend(entry, (MARGIN + x, top + y), on, pen)?;
-        }
-        Ok(())
+        legend::draw(&self.legend, self.width() - 2 * MARGIN, (MARGIN, below + ROW + ROW / 2), on, pen)
     }
 
-    fn draw_legend<B: DrawingBackend>(&self, entry: &Legend, (x, y): (i32, i32), on: &Area<B>, pen: Pen) -> Result<()> {
-        let (x, y, wide) = (pen.px(x), pen.px(y), pen.px(SWATCH - 10));
-        let ends = vec![(x, y), (x + wide, y)];
-        match entry {
-            Legend::Line { line, .. } => {
-                on.draw(&PathElement::new(ends, pen.line(style::colour(*line)))).map_err(drawing)?;
-                mark(on, (x + wide / 2, y), *line, pen)?;
-            }
-            Legend::Level { line, .. } => {
-                let dashes = DashedPathElement::new(ends, pen.px(7), pen.px(5), pen.line(style::colour(*line)));
-                on.draw(&dashes).map_err(drawing)?;
-            }
-        }
-        let beside = pen.small().pos(Pos::new(HPos::Left, VPos::Center));
-        on.draw(&Text::new(self.legend_text(entry), (x + pen.px(SWATCH - 4), y), beside)).map_err(drawing)
-    }
-
-    fn draw_panel<B: DrawingBackend>(&self, panel: &Panel, area: &Area<B>, pen: Pen) -> Result<()> {
+    fn draw_panel<B: DrawingBackend>(
+        &self,
+        panel: &Panel,
+        theory: Option<&[Line]>,
+        area: &Area<B>,
+        pen: Pen,
+    ) -> Result<()> {
         let (wide, high) = self.panel();
         let (left, right, top, bottom) = (64, 14, 30, 34);
         let (x_low, x_high) = self.x_range();
-        let (y_low, y_high) = panel.y_range();
+        let (y_low, y_high) = panel.y_range(theory.unwrap_or_default());
         let inner = (wide - left - right, high - top - bottom);
         let place = |x: f64, y: f64| -> (i32, i32) {
             let across = (x - x_low) / (x_high - x_low);
@@ -161,12 +126,18 @@ impl Panels {
         let title = pen.title().pos(Pos::new(HPos::Left, VPos::Center));
         let name = style::fitted(&panel.title, wide - left, true);
         area.draw(&Text::new(name, (x0, pen.px(top / 2)), title)).map_err(drawing)?;
-        let (ticks, digits) = style::ticks(y_low, y_high, if high > 300 { 7 } else { 5 });
-        for tick in ticks {
+        let ticks = match theory {
+            Some(_) => style::log_ticks(y_low, y_high),
+            None => {
+                let (ticks, digits) = style::ticks(y_low, y_high, if high > 300 { 7 } else { 5 });
+                ticks.into_iter().map(|tick| (tick, style::tick(tick, digits))).collect()
+            }
+        };
+        for (tick, name) in ticks {
             let (_, y) = place(x_low, tick);
             area.draw(&PathElement::new(vec![(x0, y), (x1, y)], pen.hair(style::FAINT))).map_err(drawing)?;
             let beside = pen.small().pos(Pos::new(HPos::Right, VPos::Center));
-            area.draw(&Text::new(format!("{tick:.digits$}"), (x0 - pen.px(7), y), beside)).map_err(drawing)?;
+            area.draw(&Text::new(name, (x0 - pen.px(7), y), beside)).map_err(drawing)?;
         }
         let mut free_from = i32::MIN;
         for (x, name) in &self.x_ticks {
@@ -195,23 +166,36 @@ impl Panels {
             let dashes = DashedPathElement::new(ends(level.y), pen.px(7), pen.px(5), pen.line(colour));
             area.draw(&dashes).map_err(drawing)?;
         }
+        for curve in theory.unwrap_or_default() {
+            let places: Vec<_> = curve.points.iter().map(|p| place(p.x, p.y)).collect();
+            area.draw(&PathElement::new(places, pen.line(style::colour(curve.line)))).map_err(drawing)?;
+        }
         for line in &panel.lines {
             let colour = style::colour(line.line);
-            let spread: Vec<&Point> = line.points.iter().filter(|p| p.spread.is_some()).collect();
-            if spread.len() > 1 {
-                let up = spread.iter().map(|p| place(p.x, p.y + p.spread.unwrap_or(0.0)));
-                let down = spread.iter().rev().map(|p| place(p.x, p.y - p.spread.unwrap_or(0.0)));
-                let outline: Vec<_> = up.chain(down).collect();
-                area.draw(&Polygon::new(outline, colour.mix(0.16).filled())).map_err(drawing)?;
-            } else if let [only] = spread[..] {
-                let spread = only.spread.unwrap_or(0.0);
-                let ends = vec![place(only.x, only.y - spread), place(only.x, only.y + spread)];
-                area.draw(&PathElement::new(ends, pen.line(colour))).map_err(drawing)?;
+            let ends = |p: &Point| {
+                let spread = p.spread.unwrap_or(0.0);
+                (place(p.x, p.y + spread), place(p.x, p.y - spread))
+            };
+            // A point without a spread ends a band: nothing is known of what lies beside it.
+            let stretches = line.points.chunk_by(|a, b| a.spread.is_some() && b.spread.is_some());
+            for stretch in stretches.filter(|stretch| stretch[0].spread.is_some()) {
+                if theory.is_none() && stretch.len() > 1 {
+                    let (up, down): (Vec<_>, Vec<_>) = stretch.iter().map(ends).unzip();
+                    let outline: Vec<_> = up.into_iter().chain(down.into_iter().rev()).collect();
+                    area.draw(&Polygon::new(outline, colour.mix(0.16).filled())).map_err(drawing)?;
+                    continue;
+                }
+                for (up, down) in stretch.iter().map(ends) {
+                    area.draw(&PathElement::new(vec![up, down], pen.line(colour))).map_err(drawing)?;
+                }
             }
         }
         for line in &panel.lines {
             let places: Vec<_> = line.points.iter().map(|p| place(p.x, p.y)).collect();
-            area.draw(&PathElement::new(places.clone(), pen.line(style::colour(line.line)))).map_err(drawing)?;
+            if theory.is_none() {
+                let path = PathElement::new(places.clone(), pen.line(style::colour(line.line)));
+                area.draw(&path).map_err(drawing)?;
+            }
             for place in places {
                 mark(area, place, line.line, pen)?;
             }
@@ -220,40 +204,26 @@ impl Panels {
     }
 
     fn x_range(&self) -> (f64, f64) {
-        padded(self.x_ticks.iter().map(|(x, _)| *x), 0.06)
+        let points = self.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
+        padded(self.x_ticks.iter().map(|(x, _)| *x).chain(points.map(|p| p.x)), 0.06)
     }
 }
 
 impl Panel {
-    fn y_range(&self) -> (f64, f64) {
-        let points = self.lines.iter().flat_map(|l| &l.points).chain(self.levels.iter().map(|l| &l.at));
+    fn y_range(&self, theory: &[Line]) -> (f64, f64) {
+        let points = self.lines.iter().chain(theory).flat_map(|l| &l.points).chain(self.levels.iter().map(|l| &l.at));
         padded(points.flat_map(|p| [p.y - p.spread.unwrap_or(0.0), p.y + p.spread.unwrap_or(0.0)]), 0.08)
     }
 }
 
 /// The range of the values with this share of room at both ends; one value gets a unit of room.
-fn padded(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64) {
+pub fn padded(values: impl Iterator<Item = f64>, share: f64) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if !low.is_finite() || !high.is_finite() {
         return (0.0, 1.0);
     }
     let room = if high > low { (high - low) * share } else { low.abs().max(1.0) * 0.1 };
     (low - room, high + room)
-}
-
-/// The marker of the i-th line: a shape of its own beside the colour.
-fn mark<B: DrawingBackend>(on: &Area<B>, (x, y): (i32, i32), line: usize, pen: Pen) -> Result<()> {
-    let (r, fill) = (pen.px(5), style::colour(line).filled());
-    let shape =
-        |corners: &[(i32, i32)]| Polygon::new(corners.iter().map(|(a, b)| (x + a, y + b)).collect::<Vec<_>>(), fill);
-    let drawn = match line % 5 {
-        0 => on.draw(&Circle::new((x, y), r, fill)),
-        1 => on.draw(&shape(&[(-r, -r), (r, -r), (r, r), (-r, r)])),
-        2 => on.draw(&shape(&[(0, -r - r / 3), (r + r / 5, r), (-r - r / 5, r)])),
-        3 => on.draw(&shape(&[(0, -r - r / 3), (r + r / 3, 0), (0, r + r / 3), (-r - r / 3, 0)])),
-        _ => on.draw(&shape(&[(0, r + r / 3), (r + r / 5, -r), (-r - r / 5, -r)])),
-    };
-    drawn.map_err(drawing)
 }
 
 /// A panel's name: the task, and what else differs between panels.
@@ -271,23 +241,5 @@ mod tests {
         assert_eq!(padded([f64::NAN].into_iter(), 0.1), (0.0, 1.0));
         let (low, high) = padded([0.0].into_iter(), 0.1);
         assert!(low < 0.0 && high > 0.0);
-    }
-
-    #[test]
-    fn a_long_legend_wraps_and_the_picture_grows() {
-        let legend = |n: usize| {
-            let entry = |line| Legend::Line { line, name: format!("a mode with quite a long name, number {line}") };
-            Panels {
-                panels: Vec::new(),
-                x_label: String::new(),
-                x_ticks: Vec::new(),
-                legend: (0..n).map(entry).collect(),
-            }
-        };
-        assert!(legend(9).size().1 > legend(1).size().1);
-        let width = legend(9).size().0 as i32;
-        for ((x, _), entry) in legend(9).legend_places().iter().zip(&legend(9).legend) {
-            assert!(x + SWATCH + style::width(&legend(9).legend_text(entry)) <= width);
-        }
     }
 }

@@ -1,30 +1,60 @@
 //! Pictures of a study, each as SVG and PNG with its numbers as CSV. One figure a file; `style` is the one place for
 //! fonts and colours.
 
+mod critical_difference;
+mod distance;
+mod dots;
+mod forgetting;
+mod legend;
 mod lines;
 mod low_resource;
+mod measured;
 mod overlap;
+mod overlap_parts;
 mod reserve_rate;
+mod sharpness;
 mod style;
+mod transfer;
+mod update_variance;
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, cells, mask_uses, replace, runs, summary};
+use crate::frame::{
+    Cell, MaskUse, Overlap, PartOverlap, REFERENCE, Record, RunId, Study, cells, mask_uses, replace, runs, summary,
+    targets,
+};
 use style::Pen;
 
 /// Every figure of a report, in its order.
 pub const FIGURES: &[Figure] = &[
     Figure { name: "reserve-rate", title: "Score against reserve rate", make: picture::<reserve_rate::ReserveRate> },
+    Figure {
+        name: "critical-difference",
+        title: "Ranks over tasks",
+        make: picture::<critical_difference::CriticalDifference>,
+    },
     Figure { name: "overlap", title: "Overlap of child networks", make: picture::<overlap::Heatmaps> },
+    Figure { name: "overlap-layers", title: "Overlap by layer", make: picture::<overlap_parts::ByLayer> },
+    Figure { name: "overlap-kinds", title: "Overlap by kind of matrix", make: picture::<overlap_parts::ByKind> },
     Figure {
         name: "low-resource",
         title: "Score against training examples",
         make: picture::<low_resource::LowResource>,
     },
+    Figure { name: "transfer", title: "Scores on other tasks", make: picture::<transfer::Transfer> },
+    Figure { name: "forgetting", title: "Forgetting", make: picture::<forgetting::Forgetting> },
+    Figure {
+        name: "update-variance",
+        title: "Variance of a masked step",
+        make: picture::<update_variance::UpdateVariance>,
+    },
+    Figure { name: "sharpness", title: "Sharpness where training ended", make: picture::<sharpness::Sharpness> },
+    Figure { name: "distance", title: "Distance from the pre-trained point", make: picture::<distance::Distance> },
 ];
 
 pub struct Figure {
@@ -39,13 +69,25 @@ pub struct Data {
     pub cells: Vec<Cell>,
     pub masks: Vec<MaskUse>,
     pub overlaps: Vec<Overlap>,
+    pub overlap_parts: Vec<PartOverlap>,
+    /// The runs that measured something besides their scores.
+    pub measured: HashMap<RunId, Record>,
+    /// Names of the tasks that runs were trained on.
+    pub trained_on: BTreeSet<String>,
 }
 
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&records)?)?, &study.tune)?;
-        Ok(Data { cells, masks: mask_uses(&records), overlaps: study.overlaps.clone() })
+        let cells = cells(&summary(&runs(&targets(&records))?)?, &study.tune)?;
+        Ok(Data {
+            cells,
+            masks: mask_uses(&records),
+            overlaps: study.overlaps.clone(),
+            overlap_parts: study.overlap_parts.clone(),
+            measured: measured::measured(&records),
+            trained_on: records.iter().map(|r| r.run.task.name.clone()).collect(),
+        })
     }
 
     /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.
@@ -160,8 +202,12 @@ mod tests {
     #[test]
     fn every_figure_of_a_whole_sweep_is_written_three_times() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, made) in made(&example::good(3, 3, &[Some(100), Some(300), None])) {
-            let Made::Picture(picture) = made else { panic!("{name} was skipped") };
+        // Few runs measure everything, and few sweeps have five tasks and several sizes.
+        let (whole, measured) = (example::good(5, 3, &[Some(100), Some(300), None]), example::measured(2, 3));
+        for ((name, whole), (_, measured)) in made(&whole).into_iter().zip(made(&measured)) {
+            let ((Made::Picture(picture), _) | (_, Made::Picture(picture))) = (whole, measured) else {
+                panic!("{name} was skipped")
+            };
             picture.write(folder.path(), name).unwrap();
             let png = std::fs::read(folder.path().join(format!("{name}.png"))).unwrap();
             assert!(png.starts_with(b"\x89PNG"), "{name}");
@@ -174,7 +220,7 @@ mod tests {
     #[test]
     fn drawing_twice_gives_the_same_bytes() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let study = example::good(2, 2, &[None]);
+        let study = example::measured(5, 2);
         for folder in [&one, &two] {
             for (name, made) in made(&study) {
                 if let Made::Picture(picture) = made {
@@ -189,7 +235,7 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(other).unwrap(), "{}", path.display());
             compared += 1;
         }
-        assert!(compared >= 6, "only {compared} files");
+        assert!(compared >= 3 * (FIGURES.len() - 2), "only {compared} files");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Overlap of the tasks' child networks: a heatmap per mode and reserve rate, Jaccard above the diagonal, overlap
-//! rate below it, sizes on it.
+//! rate below it, and on it sizes and the overlap rate between seeds of the task.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use plotters::prelude::*;
@@ -24,13 +24,13 @@ struct Heatmap {
     tasks: Vec<String>,
     /// Entries kept by each task's mask, mean over seeds, and entries covered.
     sizes: Vec<(u64, u64)>,
-    /// For tasks i < j.
-    pairs: HashMap<(usize, usize), Pair>,
+    /// For tasks i < j, means over the seeds that both have a mask for; for i = j over pairs of seeds of the task.
+    pairs: BTreeMap<(usize, usize), Pair>,
 }
 
-/// Means over the seeds that both tasks have a mask for.
+/// Means over pairs of masks.
 struct Pair {
-    seeds: usize,
+    masks: usize,
     jaccard: f64,
     rate: f64,
     jaccard_by_chance: f64,
@@ -72,9 +72,11 @@ impl Plot for Heatmaps {
             .filter(|map| !map.pairs.is_empty())
             .collect();
         if maps.is_empty() {
-            return Err("No two tasks have child networks of the same setting and seed that could be compared (their \
-                        mask files are needed once)."
-                .to_owned());
+            return Err(
+                "No two tasks, and no two seeds of a task, have child networks of the same setting that could be \
+                        compared (their mask files are needed once)."
+                    .to_owned(),
+            );
         }
         let sizes_left_out = masks.len() < data.masks.len();
         Ok(Heatmaps { maps, sizes_left_out })
@@ -111,18 +113,25 @@ impl Plot for Heatmaps {
                 format!("{}: Jaccard {jaccard:.2}, overlap rate {rate:.2}", map.title)
             })
             .collect();
-        let seeds: Vec<usize> = self.maps.iter().flat_map(|m| m.pairs.values().map(|p| p.seeds)).collect();
-        let (least, most) = (seeds.iter().min().copied().unwrap_or(0), seeds.iter().max().copied().unwrap_or(0));
-        let over = match (least, most) {
-            (1, 1) => "one seed".to_owned(),
-            (a, b) if a == b => format!("means over {a} seeds"),
-            (a, b) => format!("means over {a} to {b} seeds"),
+        let counts = |own: fn(&(usize, usize)) -> bool| -> Option<(usize, usize)> {
+            let all = self.maps.iter().flat_map(|m| m.pairs.iter().filter(|(at, _)| own(at)).map(|(_, p)| p.masks));
+            all.fold(None, |range, n| Some(range.map_or((n, n), |(a, b): (usize, usize)| (a.min(n), b.max(n)))))
+        };
+        let of_tasks = match counts(|(i, j)| i != j) {
+            None => "no two tasks could be compared",
+            Some((1, 1)) => "one seed",
+            Some((a, b)) if a == b => &format!("means over {a} seeds"),
+            Some((a, b)) => &format!("means over {a} to {b} seeds"),
+        };
+        let of_seeds = match counts(|(i, j)| i == j) {
+            None => "",
+            Some(_) => "; and below these the overlap rate between seeds of the task, each with the next",
         };
         let sizes = if self.sizes_left_out { " Of several training sizes the largest is shown." } else { "" };
         format!(
             "Above the diagonal Jaccard (shared entries of the union), below it the overlap rate (shared entries of \
-             the smaller child network), on it the entries kept, of those covered; {over}, masks of equal seed. \
-             Expected of random masks of these sizes – {}.{sizes}",
+             the smaller child network), {of_tasks}, masks of equal seed. On it the entries kept, of those \
+             covered{of_seeds}. Expected of random masks of these sizes – {}.{sizes}",
             chance.join("; ")
         )
     }
@@ -134,7 +143,7 @@ impl Plot for Heatmaps {
             "p",
             "task_a",
             "task_b",
-            "seeds",
+            "pairs",
             "kept_a",
             "kept_b",
             "of",
@@ -145,14 +154,14 @@ impl Plot for Heatmaps {
         ])?;
         for map in &self.maps {
             for j in 0..map.tasks.len() {
-                for i in 0..j {
+                for i in 0..=j {
                     let Some(pair) = map.pairs.get(&(i, j)) else { continue };
                     csv.write_record([
                         map.family.clone(),
                         map.p.map_or(String::new(), |p| p.to_string()),
                         map.tasks[i].clone(),
                         map.tasks[j].clone(),
-                        pair.seeds.to_string(),
+                        pair.masks.to_string(),
                         map.sizes[i].0.to_string(),
                         map.sizes[j].0.to_string(),
                         map.sizes[i].1.to_string(),
@@ -210,13 +219,13 @@ impl Heatmap {
             (masks.iter().map(|m| m.kept).sum::<u64>() / masks.len() as u64, masks[0].of)
         });
         let sizes = sizes.collect();
-        let mut pairs = HashMap::new();
+        let mut pairs = BTreeMap::new();
         for j in 0..tasks.len() {
-            for i in 0..j {
+            for i in 0..=j {
                 let (first, second) = (of_task(&tasks[i]), of_task(&tasks[j]));
-                let same_seed =
-                    first.iter().flat_map(|a| second.iter().map(move |b| (a, b))).filter(|(a, b)| a.seed == b.seed);
-                let found = same_seed.filter_map(|(a, b)| known.get(&(&*a.key, &*b.key)).copied());
+                let both = first.iter().flat_map(|a| second.iter().map(move |b| (a, b)));
+                let compared = both.filter(|(a, b)| if i == j { a.seed < b.seed } else { a.seed == b.seed });
+                let found = compared.filter_map(|(a, b)| known.get(&(&*a.key, &*b.key)).copied());
                 if let Some(pair) = Pair::mean(found) {
                     pairs.insert((i, j), pair);
                 }
@@ -254,8 +263,12 @@ impl Heatmap {
                     area.draw(&Rectangle::new(corners, style::FAINT.filled())).map_err(drawing)?;
                     let (kept, of) = self.sizes[row];
                     let share = format!("{:.1} %", 100.0 * kept as f64 / of.max(1) as f64);
-                    text(style::short_count(kept), (x, y - 9), pen.small(), (HPos::Center, VPos::Center))?;
-                    text(share, (x, y + 9), pen.small(), (HPos::Center, VPos::Center))?;
+                    let seeds = self.pairs.get(&(row, row)).map(|pair| format!("seeds {:.2}", pair.rate));
+                    let lines: Vec<String> = [style::short_count(kept), share].into_iter().chain(seeds).collect();
+                    for (line, words) in lines.iter().enumerate() {
+                        let y = y + 16 * line as i32 - 8 * (lines.len() as i32 - 1);
+                        text(words.clone(), (x, y), pen.small(), (HPos::Center, VPos::Center))?;
+                    }
                     continue;
                 }
                 let pair = self.pairs.get(&(row.min(column), row.max(column)));
@@ -276,20 +289,20 @@ impl Heatmap {
 
 impl Pair {
     fn mean<'a>(overlaps: impl Iterator<Item = &'a Overlap>) -> Option<Pair> {
-        let mut sum = Pair { seeds: 0, jaccard: 0.0, rate: 0.0, jaccard_by_chance: 0.0, rate_by_chance: 0.0 };
+        let mut sum = Pair { masks: 0, jaccard: 0.0, rate: 0.0, jaccard_by_chance: 0.0, rate_by_chance: 0.0 };
         for overlap in overlaps {
             let found = (overlap.jaccard(), overlap.rate(), overlap.jaccard_by_chance(), overlap.rate_by_chance());
             // An empty mask overlaps with nothing and has no rate.
             let (Some(jaccard), Some(rate), Some(by_chance), Some(rate_by_chance)) = found else { continue };
-            sum.seeds += 1;
+            sum.masks += 1;
             sum.jaccard += jaccard;
             sum.rate += rate;
             sum.jaccard_by_chance += by_chance;
             sum.rate_by_chance += rate_by_chance;
         }
-        let n = sum.seeds as f64;
-        (sum.seeds > 0).then(|| Pair {
-            seeds: sum.seeds,
+        let n = sum.masks as f64;
+        (sum.masks > 0).then(|| Pair {
+            masks: sum.masks,
             jaccard: sum.jaccard / n,
             rate: sum.rate / n,
             jaccard_by_chance: sum.jaccard_by_chance / n,
@@ -344,7 +357,8 @@ mod tests {
         let plot = Heatmaps::plan(&data).unwrap();
         assert_eq!(plot.maps.len(), 5);
         let map = &plot.maps[0];
-        assert_eq!((map.tasks.len(), map.pairs.len(), map.pairs[&(0, 1)].seeds), (3, 3, 2));
+        assert_eq!((map.tasks.len(), map.pairs.len(), map.pairs[&(0, 1)].masks), (3, 3 + 3, 2));
+        assert_eq!(map.pairs[&(2, 2)].masks, 1, "two seeds of a task are one pair");
         let own: Vec<f64> = data
             .overlaps
             .iter()
@@ -357,6 +371,13 @@ mod tests {
         assert_eq!(own.len(), 2);
         assert!((map.pairs[&(0, 1)].jaccard - (own[0] + own[1]) / 2.0).abs() < 1e-12);
         assert!(plot.caption().contains("p = 0.1: Jaccard 0.05, overlap rate 0.10"), "{}", plot.caption());
+    }
+
+    #[test]
+    fn seeds_of_one_task_make_a_map() {
+        let plot = Heatmaps::plan(&Data::of(&example::good(1, 3, &[None])).unwrap()).unwrap();
+        assert_eq!((plot.maps[0].pairs.len(), plot.maps[0].pairs[&(0, 0)].masks), (1, 2));
+        assert!(plot.caption().contains("no two tasks could be compared"), "{}", plot.caption());
     }
 
     #[test]

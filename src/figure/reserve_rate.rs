@@ -131,12 +131,12 @@ impl Plot for ReserveRate {
 }
 
 /// What makes a panel.
-fn key(cell: &Cell) -> (String, String, Option<u32>) {
+pub(super) fn key(cell: &Cell) -> (String, String, Option<u32>) {
     (cell.task.clone(), cell.model.clone(), cell.train_size)
 }
 
 /// What makes a point.
-fn point_key(cell: &Cell) -> ((String, String, Option<u32>), String, Option<u64>) {
+pub(super) fn point_key(cell: &Cell) -> ((String, String, Option<u32>), String, Option<u64>) {
     (key(cell), cell.line(), cell.p.map(f64::to_bits))
 }
 

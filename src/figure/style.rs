@@ -162,6 +162,43 @@ pub fn ticks(low: f64, high: f64, most: usize) -> (Vec<f64>, usize) {
     ((first..=last).map(|i| i as f64 * step).collect(), digits as usize)
 }
 
+/// A tick's number with so many digits behind the point; very small and very large ones with a power of ten.
+pub fn tick(value: f64, digits: usize) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if digits > 4 || size >= 1e5 => format!("{value:.1e}"),
+        _ => format!("{value:.digits$}"),
+    }
+}
+
+/// Ticks of a logarithmic axis between two decimal logarithms: where, as a logarithm, and its number.
+pub fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let powers = || low.floor() as i32..=high.ceil() as i32;
+    let of = |steps: &[f64]| -> Vec<(f64, String)> {
+        let all = powers().flat_map(|power| steps.iter().map(move |step| (step * 10f64.powi(power), power)));
+        let inside =
+            all.map(|(value, power)| (value.log10(), value, power)).filter(|(at, ..)| (low..=high).contains(at));
+        let named = |value: f64, power: i32| {
+            // Without what multiplying by a power of ten leaves behind.
+            let value = (value / 10f64.powi(power) * 10.0).round() / 10.0;
+            let digits = usize::from(value.fract() > 0.0);
+            match power {
+                -3..5 => format!("{:.*}", (digits as i32 - power).max(0) as usize, value * 10f64.powi(power)),
+                _ => format!("{value}e{power}"),
+            }
+        };
+        inside.map(|(at, value, power)| (at, named(value, power))).collect()
+    };
+    let whole = of(&[1.0]);
+    // Over many decades only some of them are named.
+    let every = whole.len().div_ceil(7).max(1);
+    match whole.len() {
+        3.. => whole.into_iter().step_by(every).collect(),
+        _ if of(&[1.0, 2.0, 5.0]).len() > 2 => of(&[1.0, 2.0, 5.0]),
+        _ => of(&[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +213,19 @@ mod tests {
     }
 
     #[test]
+    fn logarithmic_ticks_are_powers_or_steps_between_them() {
+        let names = |low: f64, high: f64| -> Vec<String> {
+            log_ticks(low.log10(), high.log10()).into_iter().map(|(_, name)| name).collect()
+        };
+        assert_eq!(names(0.005, 20.0), ["0.01", "0.1", "1", "10"]);
+        assert_eq!(names(1.5, 25.0), ["2", "5", "10", "20"]);
+        assert_eq!(names(2e-6, 3e-5), ["2e-6", "5e-6", "1e-5", "2e-5"]);
+        assert!(names(1e-9, 1e9).len() <= 7);
+    }
+
+    #[test]
     fn numbers_are_short() {
+        assert_eq!((tick(0.25, 2), tick(0.0, 3), tick(2e-5, 5)), ("0.25".into(), "0".into(), "2.0e-5".into()));
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!((short_count(950), short_count(6_400_000)), ("950".to_owned(), "6.4 M".to_owned()));
         assert_eq!(metric("pearson"), "dev Pearson × 100");

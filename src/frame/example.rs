@@ -1,5 +1,9 @@
 //! Made-up studies: one as a good sweep leaves it, one as nasty as they come.
 
+mod measured;
+
+pub use measured::{measured, measured_modes};
+
 use super::{Cell, Study};
 use crate::plan::{Choice, Input, Recipe, Run};
 use crate::record::mask::Overlap;
@@ -94,6 +98,7 @@ fn study(records: Vec<Record>) -> Study {
         planned: records.iter().map(|r| (r.id.clone(), r.run.clone())).collect(),
         records,
         overlaps: Vec::new(),
+        overlap_parts: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -143,9 +148,10 @@ pub fn good(tasks: usize, seeds: u64, sizes: &[Option<u32>]) -> Study {
     let mut study = study(records);
     let uses = super::mask_uses(&study.records);
     let kept = |key: &String| uses.iter().find(|u| u.key == *key).map_or(0, |u| u.kept);
-    study.overlaps = super::mask_pairs(&study.records)
+    study.overlaps = super::mask_pairs(&uses)
         .into_iter()
-        .map(|(a, b)| {
+        .map(|pair| {
+            let (a, b) = (pair.first.key.clone(), pair.second.key.clone());
             let (a_kept, b_kept) = (kept(&a), kept(&b));
             let share = 0.55 + 0.2 * noise(a.len() as u64 * 7 + b.len() as u64, a_kept / 1000);
             Overlap { a, b, a_kept, b_kept, both: (a_kept as f64 * share) as u64, of: 10_000_000 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::plan::{Run, RunId};
 use crate::record::Record;
 use crate::record::mask::Overlap;
+use crate::record::parts::PartOverlap;
 use crate::record::store::Select;
 
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub struct Study {
     pub records: Vec<Record>,
     /// Overlaps of child networks, found by mask keys; see [`super::mask_pairs`].
     pub overlaps: Vec<Overlap>,
+    /// The same by layer and kind of matrix, as far as it is known.
+    pub overlap_parts: Vec<PartOverlap>,
     /// What the reader of the report should know: records that were made in different ways, damaged files.
     pub warnings: Vec<String>,
 }

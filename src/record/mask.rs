@@ -149,6 +149,13 @@ pub struct Overlap {
 
 /// Counts the entries of two masks, named by their keys. An error if they do not cover the same tensors.
 pub fn overlap((a, first): (&str, &Mask), (b, second): (&str, &Mask)) -> Result<Overlap> {
+    alike((a, first), (b, second))?;
+    let both = first.bits.iter().zip(&second.bits).map(|(x, y)| u64::from((x & y).count_ones())).sum();
+    Ok(Overlap { a: a.to_owned(), b: b.to_owned(), a_kept: first.kept(), b_kept: second.kept(), both, of: first.len() })
+}
+
+/// An error if two masks do not cover the same tensors.
+pub(super) fn alike((a, first): (&str, &Mask), (b, second): (&str, &Mask)) -> Result<()> {
     if first.segments != second.segments {
         let differs = first.segments.iter().zip(&second.segments).find(|(x, y)| x != y);
         let place = differs.map_or(String::new(), |(x, y)| {
@@ -156,8 +163,7 @@ pub fn overlap((a, first): (&str, &Mask), (b, second): (&str, &Mask)) -> Result<
         });
         bail!("the masks {a} and {b} cover different tensors{place}; only masks of one model can be compared");
     }
-    let both = first.bits.iter().zip(&second.bits).map(|(x, y)| u64::from((x & y).count_ones())).sum();
-    Ok(Overlap { a: a.to_owned(), b: b.to_owned(), a_kept: first.kept(), b_kept: second.kept(), both, of: first.len() })
+    Ok(())
 }
 
 impl Overlap {
@@ -184,7 +190,7 @@ impl Overlap {
     }
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

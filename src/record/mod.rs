@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod lock;
 pub mod log;
 pub mod mask;
+pub mod parts;
 pub mod store;
 
 use std::collections::BTreeMap;

@@ -31,7 +31,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let cells = cells(&summary, &study.tune)?;
     let (main, settings) = (main_table(&cells, &study.tune)?, settings_table(&cells));
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let flat = summary.drop_many(["seeds", "scores"]);
+    let flat = summary.drop_many(["seeds", "scores", "ids"]);
     let mut files = Vec::new();
     let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
         replace(&path, bytes)?;

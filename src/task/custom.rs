@@ -189,7 +189,7 @@ mod tests {
         );
         let task = custom(folder.path(), tsv, csv, &["s1", "s2"], "y", "accuracy").resolve().unwrap();
         assert_eq!(task.labels, Labels::Classes(vec!["9".into(), "10".into()]));
-        let expected = rows(&task, &task.train).unwrap();
+        let expected = rows(&task, task.train.as_ref().unwrap()).unwrap();
         assert_eq!(expected[0].text, ["says \"hi\"", "b, c"]);
         assert_eq!((expected[0].label, expected[1].label), (1.0, 0.0));
         assert_eq!(rows(&task, &task.dev[0].source).unwrap(), expected);
@@ -204,10 +204,10 @@ mod tests {
         let (train, dev) = (("a.tsv", "x\t0.5\ny\t1.5\n"), ("b.tsv", "z\t-1\n"));
         let task = custom(folder.path(), train, dev, &["0"], "1", "pearson").resolve().unwrap();
         assert!(task.labels.is_regression());
-        assert_eq!(rows(&task, &task.train).unwrap().len(), 2);
+        assert_eq!(rows(&task, task.train.as_ref().unwrap()).unwrap().len(), 2);
         let (train, dev) = (("a.csv", "0,1\nx,0.5\n"), ("b.csv", "0,1\nz,-1\n"));
         let task = custom(folder.path(), train, dev, &["0"], "1", "pearson").resolve().unwrap();
-        assert_eq!(rows(&task, &task.train).unwrap().len(), 1);
+        assert_eq!(rows(&task, task.train.as_ref().unwrap()).unwrap().len(), 1);
     }
 
     #[test]

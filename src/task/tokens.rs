@@ -221,7 +221,7 @@ mod tests {
         assert_ne!(before, hash(&task, 8));
         std::fs::write(&task.dev[0].source.path, "s\tt\ty\nc\tb\t0\n").unwrap();
         assert_eq!(before, hash(&task, 16));
-        std::fs::write(&task.train.path, "s\tt\ty\na\tab\t0\nb\ta\t1\n").unwrap();
+        std::fs::write(&task.train.as_ref().unwrap().path, "s\tt\ty\na\tab\t0\nb\ta\t1\n").unwrap();
         assert_ne!(before, hash(&task, 16));
     }
 }

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &["plan", "record", "task"]),
     ("schedule", &["plan", "protocol", "record"]),
     ("frame", &["plan", "record", "stats"]),
-    ("figure", &["frame"]),
+    ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
     // The worker program.
     ("worker/arena", &["method"]),

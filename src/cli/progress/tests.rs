@@ -24,7 +24,7 @@ fn jobs(n: u64) -> Vec<Job> {
             run,
             task: crate::task::Task {
                 name: "rte".into(),
-                train: Source { path: "train.tsv".into(), format: Format::Jsonl },
+                train: Some(Source { path: "train.tsv".into(), format: Format::Jsonl }),
                 dev: Vec::new(),
                 text: Vec::new(),
                 label: Column::Index(0),
@@ -33,10 +33,12 @@ fn jobs(n: u64) -> Vec<Job> {
                 skip_torn: false,
                 metrics: Vec::new(),
             },
+            others: Vec::new(),
             model: "model".into(),
             folder: "run".into(),
             cache: "cache".into(),
             masks: "masks".into(),
+            keep: false,
             log_every: 0,
             attempt: 1,
         }

@@ -9,7 +9,7 @@ use crate::task::{Metric, resolve};
 fn task(text: &[&str], labels: Labels, format: Format) -> Task {
     Task {
         name: "t".into(),
-        train: Source { path: PathBuf::new(), format },
+        train: Some(Source { path: PathBuf::new(), format }),
         dev: vec![],
         text: text.iter().map(|&name| Column::Name(name.into())).collect(),
         label: Column::Name("y".into()),
@@ -24,7 +24,7 @@ fn parse(task: &Task, content: &[u8]) -> Result<Vec<Row>, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     std::fs::write(&path, content).unwrap();
-    rows(task, &Source { path, format: task.train.format })
+    rows(task, &Source { path, format: task.train.as_ref().unwrap().format })
 }
 
 fn fault(task: &Task, content: &[u8]) -> String {
@@ -126,7 +126,7 @@ fn assert_published(data: &[PathBuf], name: &str, train: &[usize], dev: &[&[usiz
     let task = resolve(name, data).unwrap_or_else(|fault| panic!("{fault}"));
     let count =
         |source| distribution(&rows(&task, source).unwrap_or_else(|fault| panic!("{fault}")), task.labels.outputs());
-    assert_eq!(count(&task.train), train, "{name} train");
+    assert_eq!(count(task.train.as_ref().unwrap()), train, "{name} train");
     let found: Vec<_> = task.dev.iter().map(|dev| count(&dev.source)).collect();
     assert_eq!(found, dev, "{name} dev");
 }
@@ -153,14 +153,17 @@ fn real_files_have_the_published_rows_and_labels() {
         assert!(resolve(name, &data).is_err_and(|fault| fault.to_string().contains(file)));
     }
     let stsb = resolve("stsb", &data).unwrap();
-    for (source, count, mean) in [(&stsb.train, 5749, 2.7010), (&stsb.dev[0].source, 1500, 2.3639)] {
+    for (source, count, mean) in [(stsb.train.as_ref().unwrap(), 5749, 2.7010), (&stsb.dev[0].source, 1500, 2.3639)] {
         let found = rows(&stsb, source).unwrap();
         let sum: f64 = found.iter().map(|row| f64::from(row.label)).sum();
         assert_eq!(found.len(), count);
         assert!((sum / count as f64 - mean).abs() < 5e-5);
     }
     let mrpc = resolve("mrpc", &data).unwrap();
-    assert!(rows(&mrpc, &mrpc.train).unwrap()[0].text[0].contains(" brother , whom he called \" the witness \""));
+    assert!(
+        rows(&mrpc, mrpc.train.as_ref().unwrap()).unwrap()[0].text[0]
+            .contains(" brother , whom he called \" the witness \"")
+    );
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn demo_files_have_the_documented_rows() {
         [("movies", 8520, 1013), ("tweets", 3337, 435), ("products", 2963, 353), ("editorials", 4189, 526)]
     {
         let task = resolve(&format!("{name}-rating"), &data).unwrap();
-        assert_eq!(rows(&task, &task.train).unwrap().len(), train);
+        assert_eq!(rows(&task, task.train.as_ref().unwrap()).unwrap().len(), train);
         let found = rows(&task, &task.dev[0].source).unwrap();
         assert_eq!(found.len(), dev);
         assert!(found.iter().all(|row| row.label.abs() <= 4.0));
