@@ -41,7 +41,7 @@ pub fn steps(folders: &[(RunId, PathBuf)]) -> Result<DataFrame> {
         let damaged = || format!("{} is damaged; remove it, and run this run again to have its steps", path.display());
         let mut lines = csv::Reader::from_reader(&*text);
         // A run that was killed at once left an empty file.
-        ensure!(text.is_empty() || lines.headers().is_ok_and(|header| header == &COLUMNS[..]), damaged());
+        ensure!(text.is_empty() || lines.headers().is_ok_and(|header| header == COLUMNS[..]), damaged());
         for step in lines.deserialize() {
             all.push(step.with_context(damaged)?);
             ids.push(&id.0);
