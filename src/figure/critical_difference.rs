@@ -150,8 +150,9 @@ fn block(cell: &Cell) -> (String, Option<u32>) {
 const MARGIN: i32 = 14;
 const AXIS: i32 = 420;
 const LONGEST: i32 = 240;
-/// From the top to the axis: title, critical difference, numbers.
-const HEAD: i32 = 92;
+const TITLE: i32 = 28;
+/// From there to the axis: critical difference, numbers.
+const HEAD: i32 = 64;
 const BAR: i32 = 12;
 const ROW: i32 = 22;
 
@@ -167,7 +168,12 @@ impl Diagram {
     }
 
     fn high(&self) -> i32 {
-        HEAD + self.bars() + self.lines.len().div_ceil(2) as i32 * ROW + MARGIN
+        self.head() + self.bars() + self.lines.len().div_ceil(2) as i32 * ROW + MARGIN
+    }
+
+    /// From the top to the axis.
+    fn head(&self) -> i32 {
+        if self.title.is_empty() { HEAD } else { TITLE + HEAD }
     }
 
     /// Room for the bars between axis and names.
@@ -176,7 +182,7 @@ impl Diagram {
     }
 
     fn draw<B: DrawingBackend>(&self, on: &Area<B>, pen: Pen) -> Result<()> {
-        let (left, modes) = (MARGIN + self.names(), self.lines.len());
+        let (left, head, modes) = (MARGIN + self.names(), self.head(), self.lines.len());
         let at = |rank: f64| {
             let share = (rank - 1.0) / (modes as f64 - 1.0);
             ((f64::from(left) + share * f64::from(AXIS)) * f64::from(pen.scale)).round() as i32
@@ -190,21 +196,21 @@ impl Diagram {
         text(title, (pen.px(MARGIN), 16), pen.title(), HPos::Left)?;
         // The critical difference as a length, at the axis' beginning; one longer than the axis ends with it.
         let reach = at(1.0 + self.ranks.critical.min(modes as f64 - 1.0));
-        let y = pen.px(44);
+        let y = pen.px(head - 48);
         path(vec![(at(1.0), y), (reach, y)], pen.line(style::INK))?;
         for x in [at(1.0), reach] {
             path(vec![(x, y - pen.px(4)), (x, y + pen.px(4))], pen.line(style::INK))?;
         }
         let words = format!("critical difference {:.2}", self.ranks.critical);
-        text(words, (reach + pen.px(8), 44), pen.small(), HPos::Left)?;
-        path(vec![(at(1.0), pen.px(HEAD)), (at(modes as f64), pen.px(HEAD))], pen.line(style::AXIS))?;
+        text(words, (reach + pen.px(8), head - 47), pen.small(), HPos::Left)?;
+        path(vec![(at(1.0), pen.px(head)), (at(modes as f64), pen.px(head))], pen.line(style::AXIS))?;
         // Of many ranks not every one is named.
         let every = modes.div_ceil(12);
         for rank in 1..=modes {
             let x = at(rank as f64);
-            path(vec![(x, pen.px(HEAD - 6)), (x, pen.px(HEAD))], pen.line(style::AXIS))?;
+            path(vec![(x, pen.px(head - 6)), (x, pen.px(head))], pen.line(style::AXIS))?;
             if (rank - 1) % every == 0 {
-                text(rank.to_string(), (x, HEAD - 17), pen.small(), HPos::Center)?;
+                text(rank.to_string(), (x, head - 17), pen.small(), HPos::Center)?;
             }
         }
         let mut order: Vec<usize> = (0..modes).collect();
@@ -214,9 +220,9 @@ impl Diagram {
             let (line, name) = &self.lines[i];
             let rank = self.ranks.mean[i];
             let (best, row) = (place < half, if place < half { place } else { modes - 1 - place });
-            let y = HEAD + self.bars() + row as i32 * ROW + ROW / 2;
+            let y = head + self.bars() + row as i32 * ROW + ROW / 2;
             let end = if best { left - 8 } else { left + AXIS + 8 };
-            let corners = vec![(at(rank), pen.px(HEAD)), (at(rank), pen.px(y)), (pen.px(end), pen.px(y))];
+            let corners = vec![(at(rank), pen.px(head)), (at(rank), pen.px(y)), (pen.px(end), pen.px(y))];
             path(corners, pen.hair(style::colour(*line)))?;
             let name = style::fitted(&format!("{name} ({rank:.2})"), self.names() - 12, false);
             let (x, across) = if best { (end - 4, HPos::Right) } else { (end + 4, HPos::Left) };
@@ -225,7 +231,7 @@ impl Diagram {
         for (n, clique) in self.ranks.cliques.iter().enumerate() {
             let ranks = clique.iter().map(|i| self.ranks.mean[*i]);
             let (low, high) = ranks.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), r| (l.min(r), h.max(r)));
-            let y = HEAD + 10 + n as i32 * BAR;
+            let y = head + 10 + n as i32 * BAR;
             let corners = [(at(low) - pen.px(4), pen.px(y)), (at(high) + pen.px(4), pen.px(y + 4))];
             on.draw(&Rectangle::new(corners, style::INK.filled())).map_err(drawing)?;
         }

@@ -101,6 +101,7 @@ impl Plot for Distance {
         );
         if self.drawn.iter().flat_map(|one| &one.layers).any(|(_, at, _)| at.spread.is_some()) {
             caption += " Bands are ± one standard deviation.";
+            caption += &self.panels.left_out();
         }
         if !self.over.is_empty() {
             caption += &format!(" Each line shows the best on dev over {}, named in the CSV.", in_words(&self.over));

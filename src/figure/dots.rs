@@ -37,12 +37,12 @@ pub struct Dot {
     pub x: f64,
     /// Ends of the error bar.
     pub ends: Option<(f64, f64)>,
-    /// Where it was before: a hollow mark with an arrow's way to the dot.
+    /// Where it was before: a hollow mark, joined with the dot.
     pub from: Option<f64>,
 }
 
 const PLOT: i32 = 300;
-const LONGEST: i32 = 220;
+const LONGEST: i32 = 300;
 const HEAD: i32 = 32;
 const FOOT: i32 = 56;
 const SLOT: i32 = 15;
@@ -147,20 +147,22 @@ impl DotPanel {
         let half = style::width(&label) / 2;
         let centre = ((left + right) / 2).min(wide - half).max(half);
         area.draw(&Text::new(label, (pen.px(centre), pen.px(bottom + 34)), middle)).map_err(drawing)?;
+        let mut y = top;
+        for row in self.rows.iter().rev().skip(1).rev() {
+            y += row.high();
+            let ends = vec![(0, pen.px(y)), (pen.px(right), pen.px(y))];
+            area.draw(&PathElement::new(ends, pen.hair(style::FAINT))).map_err(drawing)?;
+        }
         if let Some(level) = self.level {
             let ends = vec![(across(level), pen.px(top)), (across(level), pen.px(bottom))];
             let dashes = DashedPathElement::new(ends, pen.px(7), pen.px(5), pen.line(style::colour(0)));
             area.draw(&dashes).map_err(drawing)?;
         }
         let mut y = top;
-        for (i, row) in self.rows.iter().enumerate() {
-            if i > 0 {
-                let ends = vec![(0, pen.px(y)), (pen.px(right), pen.px(y))];
-                area.draw(&PathElement::new(ends, pen.hair(style::FAINT))).map_err(drawing)?;
-            }
+        for row in &self.rows {
             let beside = pen.small().pos(Pos::new(HPos::Right, VPos::Center));
             let name = style::fitted(&row.name, names - 12, false);
-            area.draw(&Text::new(name, (pen.px(left - 9), pen.px(y + row.high() / 2)), beside)).map_err(drawing)?;
+            area.draw(&Text::new(name, (pen.px(left - 9), pen.px(y + row.high() / 2 + 1)), beside)).map_err(drawing)?;
             for (slot, dot) in row.dots.iter().enumerate() {
                 let middle = y + row.high() / 2 - (row.dots.len() as i32 - 1) * SLOT / 2 + slot as i32 * SLOT;
                 dot.draw(area, pen, across, pen.px(middle))?;
@@ -177,9 +179,11 @@ impl Dot {
         let stroke = pen.line(style::colour(self.line));
         if let Some(from) = self.from {
             let start = (across(from), y);
-            area.draw(&PathElement::new(vec![start, (across(self.x), y)], stroke)).map_err(drawing)?;
-            area.draw(&Circle::new(start, pen.px(5), WHITE.filled())).map_err(drawing)?;
-            area.draw(&Circle::new(start, pen.px(5), stroke)).map_err(drawing)?;
+            // Thin, so that the error bar stands out from it.
+            let hair = pen.hair(style::colour(self.line));
+            area.draw(&PathElement::new(vec![start, (across(self.x), y)], hair)).map_err(drawing)?;
+            area.draw(&Circle::new(start, pen.px(5), style::colour(self.line).filled())).map_err(drawing)?;
+            area.draw(&Circle::new(start, pen.px(3), WHITE.filled())).map_err(drawing)?;
         }
         if let Some((low, high)) = self.ends {
             area.draw(&PathElement::new(vec![(across(low), y), (across(high), y)], stroke)).map_err(drawing)?;

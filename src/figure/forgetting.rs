@@ -82,10 +82,10 @@ impl Plot for Forgetting {
                 }
             });
             let cell = &first.cell;
-            let task = format!("{} after {}", cell.task, first.target);
+            let task = format!("after {}: {}", first.target, cell.task);
             DotPanel {
                 title: panel_title(&task, models.then_some(&*cell.model), sizes.then(|| size(cell))),
-                x_label: format!("{}: {}", cell.task, style::metric(cell.metric.as_deref().unwrap_or("score"))),
+                x_label: style::metric(cell.metric.as_deref().unwrap_or("score")),
                 rows: rows.collect(),
                 level: None,
             }

@@ -49,10 +49,20 @@ pub struct Point {
     pub spread: Option<f64>,
 }
 
+/// Lines of a panel beyond which bands would hide them.
+const MOST_BANDS: usize = 6;
 const PANEL: (i32, i32) = (370, 290);
 const MARGIN: i32 = 14;
 
 impl Panels {
+    /// For captions: a sentence where bands are left out, or nothing.
+    pub fn left_out(&self) -> String {
+        match self.panels.iter().any(|panel| panel.lines.len() > MOST_BANDS) {
+            true => format!(" Panels of more than {MOST_BANDS} lines have no bands; the CSV has the numbers."),
+            false => String::new(),
+        }
+    }
+
     fn columns(&self) -> i32 {
         match self.panels.len() {
             1 => 1,
@@ -180,6 +190,9 @@ impl Panels {
             let stretches = line.points.chunk_by(|a, b| a.spread.is_some() && b.spread.is_some());
             for stretch in stretches.filter(|stretch| stretch[0].spread.is_some()) {
                 if theory.is_none() && stretch.len() > 1 {
+                    if panel.lines.len() > MOST_BANDS {
+                        continue;
+                    }
                     let (up, down): (Vec<_>, Vec<_>) = stretch.iter().map(ends).unzip();
                     let outline: Vec<_> = up.into_iter().chain(down.into_iter().rev()).collect();
                     area.draw(&Polygon::new(outline, colour.mix(0.16).filled())).map_err(drawing)?;

@@ -94,7 +94,8 @@ impl Plot for LowResource {
     fn caption(&self) -> String {
         let mut caption = String::from("Points are means over seeds; smaller samples are nested in larger ones.");
         if self.drawn.iter().any(|c| c.std.is_some()) {
-            caption += " Bands are ± one standard deviation.";
+            caption += " Bands are ± one standard deviation; a point with one seed has none.";
+            caption += &self.panels.left_out();
         }
         if self.chosen {
             caption += " Where the legend says so, each point shows the best on dev, named in the CSV.";

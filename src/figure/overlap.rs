@@ -37,7 +37,7 @@ struct Pair {
     rate_by_chance: f64,
 }
 
-const CELL: (i32, i32) = (96, 52);
+const CELL: (i32, i32) = (96, 58);
 /// Names of tasks are cut behind this many pixels.
 const LONGEST: i32 = 180;
 const HEAD: i32 = 34;
@@ -266,7 +266,7 @@ impl Heatmap {
                     let seeds = self.pairs.get(&(row, row)).map(|pair| format!("seeds {:.2}", pair.rate));
                     let lines: Vec<String> = [style::short_count(kept), share].into_iter().chain(seeds).collect();
                     for (line, words) in lines.iter().enumerate() {
-                        let y = y + 16 * line as i32 - 8 * (lines.len() as i32 - 1);
+                        let y = y + 1 + 16 * line as i32 - 8 * (lines.len() as i32 - 1);
                         text(words.clone(), (x, y), pen.small(), (HPos::Center, VPos::Center))?;
                     }
                     continue;

@@ -93,6 +93,7 @@ impl Plot for ReserveRate {
         let mut caption = String::from("Points are means over seeds.");
         if self.drawn.iter().any(|c| c.std.is_some()) {
             caption += " Bands are ± one standard deviation; a setting with one seed has none.";
+            caption += &self.panels.left_out();
         } else {
             caption += " Each has one seed, so there is no band.";
         }

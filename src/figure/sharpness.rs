@@ -126,6 +126,7 @@ impl Plot for Sharpness {
         let mut caption = format!("The loss where training ended, {}: means over seeds.", self.probe);
         if self.drawn.iter().any(|one| one.points[0].is_some_and(|at| at.spread.is_some())) {
             caption += " Bands and bars are ± one standard deviation.";
+            caption += &self.panels.left_out();
         }
         if !self.over.is_empty() {
             caption += &format!(" At each p the best on dev over {} is drawn.", in_words(&self.over));

@@ -166,7 +166,11 @@ pub fn ticks(low: f64, high: f64, most: usize) -> (Vec<f64>, usize) {
 pub fn tick(value: f64, digits: usize) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
-        size if digits > 4 || size >= 1e5 => format!("{value:.1e}"),
+        size if digits > 4 || size >= 1e5 => {
+            let short = format!("{value:.1e}");
+            let is_exact = short.parse().is_ok_and(|told: f64| (told - value).abs() < 1e-6 * size);
+            if is_exact { short } else { format!("{value:.2e}") }
+        }
         _ => format!("{value:.digits$}"),
     }
 }
@@ -226,6 +230,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!((tick(0.25, 2), tick(0.0, 3), tick(2e-5, 5)), ("0.25".into(), "0".into(), "2.0e-5".into()));
+        assert_eq!((tick(4.75e-5, 6), tick(250_000.0, 0)), ("4.75e-5".into(), "2.5e5".into()));
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!((short_count(950), short_count(6_400_000)), ("950".to_owned(), "6.4 M".to_owned()));
         assert_eq!(metric("pearson"), "dev Pearson × 100");

@@ -97,11 +97,12 @@ impl Plot for Transfer {
                 }
             }
             let how = match first.way {
-                Way::Eval => "evaluated on",
-                Way::Probe => "linear probe on",
-                Way::Transfer => "trained further on",
+                Way::Eval => "evaluated",
+                Way::Probe => "linear probe",
+                Way::Transfer => "trained further",
             };
-            let trained = format!("{}, {how}", first.trained);
+            // What a long name may cut off comes last.
+            let trained = format!("{how}, first on {}", first.trained);
             DotPanel {
                 title: panel_title(&trained, models.then_some(&*first.cell.model), sizes.then(|| size(&first.cell))),
                 x_label: match metrics.first() {
@@ -197,9 +198,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("movies-rating, evaluated on", 2),
-                ("movies-rating, linear probe on", 2),
-                ("movies-rating, trained further on", 1)
+                ("evaluated, first on movies-rating", 2),
+                ("linear probe, first on movies-rating", 2),
+                ("trained further, first on movies-rating", 1)
             ]
         );
         let dots = &plot.dots.panels[0].rows[0].dots;

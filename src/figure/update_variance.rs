@@ -30,7 +30,7 @@ struct Drawn {
 }
 
 /// Points of the closed form between two values of p.
-const STEPS: u32 = 8;
+const STEPS: u32 = 24;
 
 impl Plot for UpdateVariance {
     fn plan(data: &Data) -> Result<UpdateVariance, String> {
