@@ -4,20 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use polars::prelude::DataFrame;
 
 use super::answer::write_out;
 use super::layout::table_text;
 use super::recorded::Recorded;
 use super::{Exit, Refusal, complain, study};
-use crate::frame::{Table, cells, csv_bytes, into_targets, main_table, runs, settings_table, summary};
+use crate::frame::{
+    Analysis, Study, Table, analyse, comparisons_csv, comparisons_table, csv_bytes, main_table, overall_table,
+    published_table, settings_table,
+};
 use crate::spec::fault::suggestion;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The sweep file, or the name of a sweep in the results folder
     sweep: PathBuf,
-    /// main, settings; a wrong name lists them [default: main]
+    /// main, settings, comparisons, overall or published [default: main]
     name: Option<String>,
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Txt)]
@@ -46,8 +48,9 @@ enum Format {
 struct Kind {
     name: &'static str,
     what: &'static str,
-    /// From the summary over seeds and the names of the axes of `[tune]`.
-    make: fn(&DataFrame, &[String]) -> Result<Made>,
+    make: fn(&Study, &Analysis) -> Result<Made>,
+    /// Why it may have no row.
+    nothing: &'static str,
 }
 
 /// One table, or several that belong together, and the numbers behind them.
@@ -56,13 +59,34 @@ struct Made {
     csv: String,
 }
 
-const KINDS: [Kind; 2] = [
+const NO_RECORD: &str = "no run is recorded yet; `sweep status` says how far sweeps are";
+
+const KINDS: [Kind; 5] = [
     Kind {
         name: "main",
         what: "a mode, each at its best setting; then the differences to the reference",
         make: main_of,
+        nothing: NO_RECORD,
     },
-    Kind { name: "settings", what: "a setting, with its statistics over seeds", make: settings_of },
+    Kind { name: "settings", what: "a setting, with its statistics over seeds", make: settings_of, nothing: NO_RECORD },
+    Kind {
+        name: "comparisons",
+        what: "a mode against the reference, with interval, tests and verdict",
+        make: comparisons_of,
+        nothing: "no mode shares a seed with a scored run of the reference, vanilla",
+    },
+    Kind {
+        name: "overall",
+        what: "a mode over its tasks",
+        make: overall_of,
+        nothing: "no mode has scores on two tasks",
+    },
+    Kind {
+        name: "published",
+        what: "a number of the paper beside ours",
+        make: published_of,
+        nothing: "the sweep asks about no published table; `paper = \"table1\"` in its file would",
+    },
 ];
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
@@ -73,11 +97,15 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         return Err(Refusal(format!("no table is called \"{name}\"; {near}{list}")).into());
     };
     let Recorded { store, manifest, .. } = Recorded::open(&arguments.sweep, arguments.results.as_deref())?;
-    let records = study::records(&store, manifest.runs)?;
-    for warning in study::different_origins(&records) {
+    let study = study::without_overlaps(&store, manifest)?;
+    let analysis = analyse(&study)?;
+    for warning in study.warnings.iter().chain(&analysis.warnings) {
         complain(&format!("note: {warning}"));
     }
-    let made = (kind.make)(&summary(&runs(&into_targets(records))?)?, &manifest.tune)?;
+    let made = (kind.make)(&study, &analysis)?;
+    if made.tables.iter().all(|table| table.rows.is_empty()) {
+        return Err(Refusal(format!("the table {name} of {} has no row: {}", study.name, kind.nothing)).into());
+    }
     let joined = |text: fn(&Table) -> String| made.tables.iter().map(text).collect::<Vec<_>>().join("\n");
     write_out(&match arguments.format {
         Format::Txt => joined(table_text),
@@ -88,14 +116,40 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn main_of(summary: &DataFrame, tune: &[String]) -> Result<Made> {
-    let main = main_table(&cells(summary, tune)?, tune)?;
+fn main_of(_: &Study, analysis: &Analysis) -> Result<Made> {
+    let main = main_table(analysis)?;
     Ok(Made { tables: [Some(main.scores), main.differences].into_iter().flatten().collect(), csv: main.csv })
 }
 
-fn settings_of(summary: &DataFrame, tune: &[String]) -> Result<Made> {
-    let table = settings_table(&cells(summary, tune)?);
+fn settings_of(_: &Study, analysis: &Analysis) -> Result<Made> {
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let csv = String::from_utf8(csv_bytes(&summary.drop_many(["seeds", "scores"]))?)?;
-    Ok(Made { tables: vec![table], csv })
+    let flat = analysis.summary.drop_many(["seeds", "scores"]);
+    Ok(Made { tables: vec![settings_table(&analysis.cells)], csv: String::from_utf8(csv_bytes(&flat)?)? })
+}
+
+fn comparisons_of(_: &Study, analysis: &Analysis) -> Result<Made> {
+    Ok(Made { tables: vec![comparisons_table(analysis)], csv: comparisons_csv(analysis)? })
+}
+
+fn overall_of(_: &Study, analysis: &Analysis) -> Result<Made> {
+    as_shown(Some(overall_table(analysis)))
+}
+
+fn published_of(study: &Study, analysis: &Analysis) -> Result<Made> {
+    as_shown(published_table(study, analysis))
+}
+
+/// A table that has no other numbers than those it shows.
+fn as_shown(table: Option<Table>) -> Result<Made> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    if let Some(table) = &table {
+        csv.write_record(&table.columns)?;
+        for row in &table.rows {
+            csv.write_record(row.iter().map(|entry| match entry.aside.as_str() {
+                "" => entry.text.clone(),
+                aside => format!("{} ({aside})", entry.text),
+            }))?;
+        }
+    }
+    Ok(Made { tables: table.into_iter().collect(), csv: String::from_utf8(csv.into_inner()?)? })
 }

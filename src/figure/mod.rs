@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, cells, mask_uses, replace, runs, summary};
+use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, mask_uses, replace, study_cells};
 use style::Pen;
 
 /// Every figure of a report, in its order.
@@ -44,8 +44,7 @@ pub struct Data {
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&records)?)?, &study.tune)?;
-        Ok(Data { cells, masks: mask_uses(&records), overlaps: study.overlaps.clone() })
+        Ok(Data { cells: study_cells(study)?, masks: mask_uses(&records), overlaps: study.overlaps.clone() })
     }
 
     /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.
