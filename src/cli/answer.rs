@@ -194,7 +194,7 @@ mod tests {
         );
         let table = Format::Table.text(&frame()).unwrap();
         assert!(
-            table.contains("child-d   0.333333  2e-5  18446744073709551615\n") && table.ends_with("2 rows\n"),
+            table.contains("child-d  0.333333  2e-5  18446744073709551615\n") && table.ends_with("2 rows\n"),
             "{table}"
         );
     }

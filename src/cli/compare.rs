@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::answer::{Format, write_out};
 use super::layout::table_text;
 use super::recorded::Recorded;
-use super::{Exit, Refusal, study};
-use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, cells, into_targets, points, runs, summary, versus};
-use crate::record::Record;
+use super::{Exit, Refusal, complain, study};
+use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, points, study_cells, versus};
+use crate::record::store::Select;
 use crate::spec::fault::suggestion;
 use crate::stats::{LEVEL, least_p};
 
@@ -43,6 +43,8 @@ pub struct Arguments {
 struct Side {
     name: String,
     cells: Vec<Cell>,
+    /// Whether its scores are those of the whole dev set, or of a half.
+    select: Select,
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
@@ -65,6 +67,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     if found.matches.is_empty() {
         return Err(Refusal(nothing_in_common(names, &sides, &found)).into());
     }
+    if sides.iter().any(|side| side.select == Select::Half) {
+        complain("note: scores of a sweep with select = \"half\" are those of the half of dev that is reported");
+    }
     write_out(&match arguments.format {
         Format::Table => table_text(&table(names, &found)),
         Format::Markdown => table(names, &found).markdown(),
@@ -72,10 +77,6 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         Format::Csv => csv(&found)?,
     })?;
     Ok(Exit::Done)
-}
-
-fn of_records(records: Vec<Record>) -> Result<Vec<Cell>> {
-    cells(&summary(&runs(&into_targets(records))?)?, &[])
 }
 
 /// A sweep, or those of its records that a commit made.
@@ -86,15 +87,15 @@ fn one_side(written: &str, results: Option<&Path>) -> Result<Side> {
         _ => (written, None),
     };
     let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
-    let mut records = study::records(&store, manifest.runs)?;
-    let name = commit.map_or_else(|| manifest.name.clone(), |commit| format!("{}@{commit}", manifest.name));
+    let mut study = study::without_overlaps(&store, manifest)?;
+    let name = commit.map_or_else(|| study.name.clone(), |commit| format!("{}@{commit}", study.name));
     if let Some(commit) = commit {
         let mut made: BTreeMap<String, usize> = BTreeMap::new();
-        for record in &records {
+        for record in &study.records {
             *made.entry(record.made.commit.clone()).or_default() += 1;
         }
-        records.retain(|record| !commit.is_empty() && record.made.commit.starts_with(commit));
-        if records.is_empty() {
+        study.records.retain(|record| !commit.is_empty() && record.made.commit.starts_with(commit));
+        if study.records.is_empty() {
             let made: Vec<String> = made
                 .into_iter()
                 .map(|(commit, runs)| match commit.as_str() {
@@ -105,13 +106,13 @@ fn one_side(written: &str, results: Option<&Path>) -> Result<Side> {
             let say = format!(
                 "no record of {} was made by commit \"{commit}\"; there are {}. A run that was done again replaced its \
                  record: records of an older commit may lie in another folder, see --results-b",
-                manifest.name,
+                study.name,
                 if made.is_empty() { "none".to_owned() } else { made.join(", ") }
             );
             return Err(Refusal(say).into());
         }
     }
-    Ok(Side { name, cells: of_records(records)? })
+    Ok(Side { name, cells: study_cells(&study)?, select: study.select })
 }
 
 fn two_modes(sweep: &str, modes: &str, results: Option<&Path>) -> Result<[Side; 2]> {
@@ -119,19 +120,16 @@ fn two_modes(sweep: &str, modes: &str, results: Option<&Path>) -> Result<[Side; 
         return Err(Refusal(format!("--modes wants two modes, as in vanilla,child-d, and not \"{modes}\"")).into());
     };
     let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
-    let mut records = study::records(&store, manifest.runs)?;
-    let known: BTreeSet<String> = records.iter().map(|record| record.run.mode.clone()).collect();
+    let study = study::without_overlaps(&store, manifest)?;
+    let mut cells = study_cells(&study)?;
+    let known: BTreeSet<String> = cells.iter().map(|cell| cell.mode.clone()).collect();
     let mut side = |mode: &str| -> Result<Side> {
         if !known.contains(mode) {
-            let say = format!(
-                "{} has no record of mode \"{mode}\"; {}",
-                manifest.name,
-                suggestion(mode, known.iter().map(String::as_str))
-            );
-            return Err(Refusal(say).into());
+            let near = suggestion(mode, known.iter().map(String::as_str));
+            return Err(Refusal(format!("{} has no record of mode \"{mode}\"; {near}", study.name)).into());
         }
-        let own: Vec<Record> = records.extract_if(.., |record| record.run.mode == mode).collect();
-        Ok(Side { name: mode.to_owned(), cells: of_records(own)? })
+        let own = cells.extract_if(.., |cell| cell.mode == mode).collect();
+        Ok(Side { name: mode.to_owned(), cells: own, select: study.select })
     };
     if first == second {
         return Err(Refusal(format!("--modes {modes}: name two modes, and not one twice")).into());

@@ -45,7 +45,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         Some(out) => ending(out)?,
     };
     let Recorded { store, manifest, .. } = Recorded::open(sweep, arguments.results.as_deref())?;
-    let study = study::gather(&store, &manifest)?;
+    let study = study::gather(&store, manifest)?;
     for warning in &study.warnings {
         complain(&format!("note: {warning}"));
     }

@@ -82,7 +82,7 @@ impl Sources {
             None => {
                 let (mut records, mut names) = (Vec::new(), Vec::new());
                 for Recorded { store, manifest, .. } in &self.sweeps {
-                    records.extend(study::records(store, manifest.runs.clone())?);
+                    records.extend(study::records(store, manifest)?);
                     names.resize(records.len(), manifest.name.clone());
                 }
                 (records, names)
@@ -110,7 +110,7 @@ impl Sources {
             "overlaps" => {
                 let mut overlaps = Vec::new();
                 for Recorded { store, manifest, .. } in &self.sweeps {
-                    let study = study::gather(store, manifest)?;
+                    let study = study::gather(store, manifest.clone())?;
                     overlaps.extend(study.overlaps.into_iter().map(|overlap| (manifest.name.clone(), overlap)));
                 }
                 frame::overlap_table(&overlaps)

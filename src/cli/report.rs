@@ -21,8 +21,8 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let Recorded { store, manifest, reports } = Recorded::open(&arguments.sweep, arguments.places.results.as_deref())?;
-    let study = study::gather(&store, &manifest)?;
-    let out = arguments.out.clone().unwrap_or_else(|| reports.join(&manifest.name));
+    let study = study::gather(&store, manifest)?;
+    let out = arguments.out.clone().unwrap_or_else(|| reports.join(&study.name));
     let written = report::write(&study, &out)?;
     for (figure, why) in &written.skipped {
         print(&format!("left out: {figure}: {why}"))?;

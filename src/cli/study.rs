@@ -18,7 +18,7 @@ use crate::record::{Provenance, Record};
 pub fn write_frames(store: &Store, name: &str) -> Result<()> {
     let Some(manifest) = store.manifest(name)? else { return Ok(()) };
     let folder = store.sweep_folder(name);
-    let records = records(store, manifest.runs)?;
+    let records = records(store, &manifest)?;
     frame::write(&frame::runs(&records)?, &folder)?;
     overlaps::write(&overlaps::gather(store, name, &records)?, &folder)
 }
@@ -27,25 +27,36 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// Records that cannot be read.
-pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
-    let records = records(store, manifest.runs.clone())?;
-    let overlaps = overlaps::gather(store, &manifest.name, &records)?;
+pub fn gather(store: &Store, manifest: Manifest) -> Result<Study> {
+    let mut study = without_overlaps(store, manifest)?;
+    let overlaps = overlaps::gather(store, &study.name, &study.records)?;
+    study.warnings.extend(overlaps.warnings);
+    (study.overlaps, study.overlap_parts) = (overlaps.found, overlaps.parts);
+    Ok(study)
+}
+
+/// The same without the overlaps of child networks, which tables and comparisons do not need.
+///
+/// # Errors
+/// Records that cannot be read.
+pub fn without_overlaps(store: &Store, manifest: Manifest) -> Result<Study> {
+    let records = records(store, &manifest)?;
     Ok(Study {
-        name: manifest.name.clone(),
-        question: manifest.question.clone(),
-        tune: manifest.tune.clone(),
+        name: manifest.name,
+        question: manifest.question,
+        tune: manifest.tune,
         select: manifest.select,
-        paper: manifest.paper.clone(),
-        planned: manifest.runs.clone(),
-        warnings: [different_origins(&records), overlaps.warnings].concat(),
-        overlaps: overlaps.found,
-        overlap_parts: overlaps.parts,
+        paper: manifest.paper,
+        planned: manifest.runs,
+        warnings: different_origins(&records),
+        overlaps: Vec::new(),
+        overlap_parts: Vec::new(),
         records,
     })
 }
 
 /// Scores compare only as far as they were made alike: a sentence for each way in which they were not.
-pub fn different_origins(records: &[Record]) -> Vec<String> {
+fn different_origins(records: &[Record]) -> Vec<String> {
     let scored = || records.iter().filter(|r| r.outcome().is_some()).map(|r| &r.made);
     let device = |made: &Provenance| {
         let kind = made.device.split(':').next().unwrap_or_default();
@@ -83,12 +94,12 @@ fn counted(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
 ///
 /// # Errors
 /// Records that cannot be read.
-pub fn records(store: &Store, runs: Vec<(RunId, Run)>) -> Result<Vec<Record>> {
-    let read = |(id, run): (RunId, Run)| -> Result<Option<Record>> {
+pub fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
+    let read = |(id, run): &(RunId, Run)| -> Result<Option<Record>> {
         // Another sweep may have made the record and call model or mode by other names.
-        Ok(store.read(&id)?.map(|record| Record { run, ..record }))
+        Ok(store.read(id)?.map(|record| Record { run: run.clone(), ..record }))
     };
-    let records: Result<Vec<Option<Record>>> = runs.into_par_iter().map(read).collect();
+    let records: Result<Vec<Option<Record>>> = manifest.runs.par_iter().map(read).collect();
     Ok(records?.into_iter().flatten().collect())
 }
 
@@ -114,7 +125,7 @@ mod tests {
         let tune = vec!["lr".to_owned()];
         gather(
             store,
-            &Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
+            Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
         )
         .unwrap()
     }

@@ -19,7 +19,7 @@ use crate::spec::fault::suggestion;
 pub struct Arguments {
     /// The sweep file, or the name of a sweep in the results folder
     sweep: PathBuf,
-    /// main, settings, comparisons, overall, published; a wrong name lists them [default: main]
+    /// main, settings, comparisons, overall or published [default: main]
     name: Option<String>,
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Txt)]
@@ -49,6 +49,8 @@ struct Kind {
     name: &'static str,
     what: &'static str,
     make: fn(&Study, &Analysis) -> Result<Made>,
+    /// Why it may have no row.
+    nothing: &'static str,
 }
 
 /// One table, or several that belong together, and the numbers behind them.
@@ -57,16 +59,34 @@ struct Made {
     csv: String,
 }
 
+const NO_RECORD: &str = "no run is recorded yet; `sweep status` says how far sweeps are";
+
 const KINDS: [Kind; 5] = [
     Kind {
         name: "main",
         what: "a mode, each at its best setting; then the differences to the reference",
         make: main_of,
+        nothing: NO_RECORD,
     },
-    Kind { name: "settings", what: "a setting, with its statistics over seeds", make: settings_of },
-    Kind { name: "comparisons", what: "a mode against the reference on a task, with its tests", make: comparisons_of },
-    Kind { name: "overall", what: "a mode over all its tasks", make: overall_of },
-    Kind { name: "published", what: "a number of the paper beside that of this study", make: published_of },
+    Kind { name: "settings", what: "a setting, with its statistics over seeds", make: settings_of, nothing: NO_RECORD },
+    Kind {
+        name: "comparisons",
+        what: "a mode against the reference, with interval, tests and verdict",
+        make: comparisons_of,
+        nothing: "no mode shares a seed with a scored run of the reference, vanilla",
+    },
+    Kind {
+        name: "overall",
+        what: "a mode over its tasks",
+        make: overall_of,
+        nothing: "no mode has scores on two tasks",
+    },
+    Kind {
+        name: "published",
+        what: "a number of the paper beside ours",
+        make: published_of,
+        nothing: "the sweep asks about no published table; `paper = \"table1\"` in its file would",
+    },
 ];
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
@@ -77,24 +97,15 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         return Err(Refusal(format!("no table is called \"{name}\"; {near}{list}")).into());
     };
     let Recorded { store, manifest, .. } = Recorded::open(&arguments.sweep, arguments.results.as_deref())?;
-    let records = study::records(&store, manifest.runs.clone())?;
-    let mut warnings = study::different_origins(&records);
-    let study = Study {
-        name: manifest.name,
-        question: manifest.question,
-        tune: manifest.tune,
-        select: manifest.select,
-        paper: manifest.paper,
-        planned: manifest.runs,
-        records,
-        ..Study::default()
-    };
+    let study = study::without_overlaps(&store, manifest)?;
     let analysis = analyse(&study)?;
-    warnings.extend(analysis.warnings.iter().cloned());
-    for warning in warnings {
+    for warning in study.warnings.iter().chain(&analysis.warnings) {
         complain(&format!("note: {warning}"));
     }
     let made = (kind.make)(&study, &analysis)?;
+    if made.tables.iter().all(|table| table.rows.is_empty()) {
+        return Err(Refusal(format!("the table {name} of {} has no row: {}", study.name, kind.nothing)).into());
+    }
     let joined = |text: fn(&Table) -> String| made.tables.iter().map(text).collect::<Vec<_>>().join("\n");
     write_out(&match arguments.format {
         Format::Txt => joined(table_text),
@@ -112,8 +123,8 @@ fn main_of(_: &Study, analysis: &Analysis) -> Result<Made> {
 
 fn settings_of(_: &Study, analysis: &Analysis) -> Result<Made> {
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let csv = String::from_utf8(csv_bytes(&analysis.summary.drop_many(["seeds", "scores", "ids"]))?)?;
-    Ok(Made { tables: vec![settings_table(&analysis.cells)], csv })
+    let flat = analysis.summary.drop_many(["seeds", "scores", "ids"]);
+    Ok(Made { tables: vec![settings_table(&analysis.cells)], csv: String::from_utf8(csv_bytes(&flat)?)? })
 }
 
 fn comparisons_of(_: &Study, analysis: &Analysis) -> Result<Made> {
@@ -121,14 +132,24 @@ fn comparisons_of(_: &Study, analysis: &Analysis) -> Result<Made> {
 }
 
 fn overall_of(_: &Study, analysis: &Analysis) -> Result<Made> {
-    let table = overall_table(analysis);
-    Ok(Made { csv: table.csv()?, tables: vec![table] })
+    as_shown(Some(overall_table(analysis)))
 }
 
 fn published_of(study: &Study, analysis: &Analysis) -> Result<Made> {
-    let Some(table) = published_table(study, analysis) else {
-        let say = "this sweep names no published table; write paper = \"table2\" at the top of its file and run it";
-        return Err(Refusal(say.to_owned()).into());
-    };
-    Ok(Made { csv: table.csv()?, tables: vec![table] })
+    as_shown(published_table(study, analysis))
+}
+
+/// A table that has no other numbers than those it shows.
+fn as_shown(table: Option<Table>) -> Result<Made> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    if let Some(table) = &table {
+        csv.write_record(&table.columns)?;
+        for row in &table.rows {
+            csv.write_record(row.iter().map(|entry| match entry.aside.as_str() {
+                "" => entry.text.clone(),
+                aside => format!("{} ({aside})", entry.text),
+            }))?;
+        }
+    }
+    Ok(Made { tables: table.into_iter().collect(), csv: String::from_utf8(csv.into_inner()?)? })
 }

@@ -50,7 +50,7 @@ pub use steps::steps;
 pub use study::Study;
 pub use summary::summary;
 pub use table::{Entry, Table, duration, points};
-pub use targets::{into_targets, target_name, targets};
+pub use targets::{target_name, targets};
 pub use versus::{Match, Verdict, Versus, versus};
 pub use write::{csv_bytes, write};
 

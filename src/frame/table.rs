@@ -61,22 +61,6 @@ impl Table {
         out
     }
 
-    /// The entries as they are shown, what stands beside them in brackets.
-    ///
-    /// # Errors
-    /// None that memory does not make.
-    pub fn csv(&self) -> anyhow::Result<String> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(&self.columns)?;
-        for row in &self.rows {
-            csv.write_record(row.iter().map(|entry| match &*entry.aside {
-                "" => entry.text.clone(),
-                aside => format!("{} ({aside})", entry.text),
-            }))?;
-        }
-        Ok(String::from_utf8(csv.into_inner()?)?)
-    }
-
     /// A `tabular` for the package booktabs, with the notes as comments above it.
     pub fn latex(&self) -> String {
         let mut out = String::from("% needs \\usepackage{booktabs}\n");

@@ -1,6 +1,6 @@
 //! The other tasks of a run as records of their own, so that tables, statistics and figures need not know of them.
 
-use crate::record::{Elsewhere, End, Outcome, Record, Way};
+use crate::record::{End, Outcome, Record, Way};
 
 /// How a task is called that a run of another one was scored on: `mnli → snli`.
 pub fn target_name(trained: &str, way: Way, task: &str) -> String {
@@ -14,36 +14,24 @@ pub fn target_name(trained: &str, way: Way, task: &str) -> String {
 /// Every record, followed by one for each other task that it was scored on: same run, id and cost, with the scores of
 /// that task. A run without an outcome stands once, under its own task. Costs are to be summed over `records` instead.
 pub fn targets(records: &[Record]) -> Vec<Record> {
-    into_targets(records.to_vec())
-}
-
-/// [`targets`] of records that nobody needs besides: 100,000 of them are half a gigabyte.
-pub fn into_targets(records: Vec<Record>) -> Vec<Record> {
-    let mut all = Vec::with_capacity(records.len());
+    let mut all = Vec::new();
     for record in records {
-        let Some(outcome) = record.outcome() else {
-            all.push(record);
-            continue;
-        };
-        let others: Vec<Record> =
-            outcome.elsewhere.iter().map(|elsewhere| target(&record, outcome, elsewhere)).collect();
-        all.push(record);
-        all.extend(others);
+        all.push(record.clone());
+        let Some(outcome) = record.outcome() else { continue };
+        for elsewhere in &outcome.elsewhere {
+            let mut other = record.clone();
+            other.run.task.name = target_name(&record.run.task.name, elsewhere.way, &elsewhere.task);
+            other.end = End::Done(Outcome {
+                metric: elsewhere.metric.clone(),
+                dev: elsewhere.dev.clone(),
+                collapsed: elsewhere.collapsed,
+                dev_examples: elsewhere.dev_examples,
+                ..Outcome { elsewhere: Vec::new(), halves: None, epochs: Vec::new(), mask: None, ..outcome.clone() }
+            });
+            all.push(other);
+        }
     }
     all
-}
-
-fn target(record: &Record, outcome: &Outcome, elsewhere: &Elsewhere) -> Record {
-    let mut other = record.clone();
-    other.run.task.name = target_name(&record.run.task.name, elsewhere.way, &elsewhere.task);
-    other.end = End::Done(Outcome {
-        metric: elsewhere.metric.clone(),
-        dev: elsewhere.dev.clone(),
-        collapsed: elsewhere.collapsed,
-        dev_examples: elsewhere.dev_examples,
-        ..Outcome { elsewhere: Vec::new(), halves: None, epochs: Vec::new(), mask: None, ..outcome.clone() }
-    });
-    other
 }
 
 #[cfg(test)]
@@ -52,6 +40,7 @@ mod tests {
 
     use super::*;
     use crate::frame::example;
+    use crate::record::Elsewhere;
 
     #[test]
     fn a_run_stands_for_each_task_that_it_was_scored_on() {

@@ -173,6 +173,10 @@ fn a_table_is_printed_in_four_formats_and_a_wrong_name_lists_all() {
     }
     let csv = asks(&sandbox, 0, &["table", "quickstart", "settings", "--format", "csv"]).out;
     assert_eq!(csv.lines().count(), 1 + 17, "a line a setting");
+    let tested = asks(&sandbox, 0, &["table", "quickstart", "comparisons", "--format", "md"]).out;
+    assert!(tested.lines().filter(|line| line.contains("| child-")).count() >= 6, "{tested}");
+    let err = asks(&sandbox, 1, &["table", "quickstart", "published"]).err;
+    assert!(err.contains("has no row: the sweep asks about no published table"), "{err}");
     let err = asks(&sandbox, 1, &["table", "quickstart", "setings"]).err;
     assert!(err.contains("did you mean \"settings\"?") && err.contains("a row is a mode"), "{err}");
 }
