@@ -102,7 +102,7 @@ impl Plot for Transfer {
                 Way::Transfer => "trained further",
             };
             // What a long name may cut off comes last.
-            let trained = format!("{how}, first on {}", first.trained);
+            let trained = format!("{how} after {}", first.trained);
             DotPanel {
                 title: panel_title(&trained, models.then_some(&*first.cell.model), sizes.then(|| size(&first.cell))),
                 x_label: match metrics.first() {
@@ -198,9 +198,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("evaluated, first on movies-rating", 2),
-                ("linear probe, first on movies-rating", 2),
-                ("trained further, first on movies-rating", 1)
+                ("evaluated after movies-rating", 2),
+                ("linear probe after movies-rating", 2),
+                ("trained further after movies-rating", 1)
             ]
         );
         let dots = &plot.dots.panels[0].rows[0].dots;
