@@ -25,8 +25,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::frame::{
-    Cell, MaskUse, Overlap, PartOverlap, REFERENCE, Record, RunId, Study, cells, mask_uses, replace, runs, summary,
-    targets,
+    Cell, MaskUse, Overlap, PartOverlap, REFERENCE, Record, RunId, Study, mask_uses, replace, study_cells,
 };
 use style::Pen;
 
@@ -79,9 +78,8 @@ pub struct Data {
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&targets(&records))?)?, &study.tune)?;
         Ok(Data {
-            cells,
+            cells: study_cells(study)?,
             masks: mask_uses(&records),
             overlaps: study.overlaps.clone(),
             overlap_parts: study.overlap_parts.clone(),

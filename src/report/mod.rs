@@ -10,7 +10,10 @@ use askama::Template;
 pub use crate::frame::Study;
 
 use crate::figure::{Data, FIGURES, Made};
-use crate::frame::{Table, cells, csv_bytes, main_table, replace, runs, settings_table, summary};
+use crate::frame::{
+    Table, analyse, comparisons_csv, comparisons_table, csv_bytes, main_table, overall_table, published_table, replace,
+    settings_table,
+};
 
 /// What a report left, all inside its folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,11 +30,10 @@ pub struct Written {
 /// without a finished run still makes a page. Errors are those of the file system.
 pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let records = study.records_in_order();
-    let summary = summary(&runs(&records)?)?;
-    let cells = cells(&summary, &study.tune)?;
-    let (main, settings) = (main_table(&cells, &study.tune)?, settings_table(&cells));
+    let analysis = analyse(study)?;
+    let (main, settings) = (main_table(&analysis)?, settings_table(&analysis.cells));
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let flat = summary.drop_many(["seeds", "scores", "ids"]);
+    let flat = analysis.summary.drop_many(["seeds", "scores", "ids"]);
     let mut files = Vec::new();
     let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
         replace(&path, bytes)?;
@@ -49,6 +51,16 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("settings.md"), settings.markdown().as_bytes())?;
     put(tables.join("settings.tex"), settings.latex().as_bytes())?;
     put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
+    let comparisons = comparisons_table(&analysis);
+    put(tables.join("comparisons.md"), comparisons.markdown().as_bytes())?;
+    put(tables.join("comparisons.tex"), comparisons.latex().as_bytes())?;
+    put(tables.join("comparisons.csv"), comparisons_csv(&analysis)?.as_bytes())?;
+    for (name, table) in [("overall", Some(overall_table(&analysis))), ("published", published_table(study, &analysis))]
+    {
+        let Some(table) = table.filter(|t| !t.rows.is_empty()) else { continue };
+        put(tables.join(format!("{name}.md")), table.markdown().as_bytes())?;
+        put(tables.join(format!("{name}.tex")), table.latex().as_bytes())?;
+    }
 
     let folder = out.join("figures");
     let data = Data::of(study)?;
@@ -67,7 +79,8 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         }
         drawn.push((figure, made));
     }
-    let page = page::Page::of(study, &records, main, settings, drawn);
+    let told = Study { warnings: [&study.warnings[..], &analysis.warnings].concat(), ..study.clone() };
+    let page = page::Page::of(&told, &records, main, settings, drawn);
     let html = page.render().context("the page of the report")?;
     let index = out.join("index.html");
     replace(&index, html.as_bytes())?;
@@ -107,7 +120,7 @@ mod tests {
         let study = example::good(3, 2, &[Some(100), None]);
         let (_one, first, html) = page(&study);
         let (_two, second, _) = page(&study);
-        assert_eq!(first.files.len(), 6 + 9 + 1);
+        assert_eq!(first.files.len(), 11 + 9 + 1);
         for (a, b) in first.files.iter().zip(&second.files) {
             assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{}", a.display());
         }
