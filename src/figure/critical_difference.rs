@@ -5,32 +5,22 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::measured::size;
 use super::style::{self, Pen};
 use super::{Area, Data, Plot, drawing};
-use crate::frame::{Cell, best_of, chosen_over, in_words};
-use crate::stats::{Ranks, rank_lines};
-
-/// Tasks below which ranks say too little.
-const LEAST: usize = 5;
+use crate::frame::{Cell, RankedLines, chosen_over, in_words, rank_cells};
 
 pub struct CriticalDifference {
     diagrams: Vec<Diagram>,
     /// What the best on dev was chosen over.
     over: Vec<String>,
-    /// Modes that were not scored on every task.
-    left_out: Vec<String>,
 }
 
 /// One model and training size.
 struct Diagram {
     title: String,
-    model: String,
-    train_size: Option<u32>,
-    tasks: usize,
-    /// Names and colours of the lines, in the order of `ranks`.
+    /// Numbers and names of the lines, in the order of the ranks.
     lines: Vec<(usize, String)>,
-    ranks: Ranks,
+    found: RankedLines,
 }
 
 impl Plot for CriticalDifference {
@@ -38,49 +28,22 @@ impl Plot for CriticalDifference {
         // Scores on other tasks are those of the same runs again, and no tasks of their own.
         let is_own = |c: &&Cell| c.mean.is_some() && data.trained_on.contains(&c.task);
         let scored: Vec<&Cell> = data.cells.iter().filter(is_own).collect();
-        let best = best_of(scored.iter().copied(), |c| (c.task.clone(), block(c), c.line()));
+        let own: Vec<Cell> = scored.iter().map(|cell| (*cell).clone()).collect();
         let all = data.lines();
-        let (mut diagrams, mut left_out): (Vec<Diagram>, Vec<String>) = (Vec::new(), Vec::new());
-        let blocks = best_of(best.iter().copied(), block);
-        let models = blocks.iter().any(|c| c.model != blocks[0].model);
-        let sizes = blocks.iter().any(|c| c.train_size != blocks[0].train_size);
-        for first in &blocks {
-            let own: Vec<&Cell> = best.iter().copied().filter(|c| block(c) == block(first)).collect();
-            let mut tasks: Vec<&str> = Vec::new();
-            own.iter().for_each(|c| {
-                if !tasks.contains(&&*c.task) {
-                    tasks.push(&c.task)
-                }
-            });
-            let score = |task: &str, line: &str| own.iter().find(|c| c.task == task && c.line() == line)?.mean;
-            let ran = all.iter().enumerate().filter(|(_, line)| own.iter().any(|c| c.line() == **line));
-            let (lines, missing): (Vec<_>, Vec<_>) =
-                ran.partition(|(_, line)| tasks.iter().all(|task| score(task, line).is_some()));
-            let rows: Option<Vec<Vec<f64>>> =
-                tasks.iter().map(|task| lines.iter().map(|(_, line)| score(task, line)).collect()).collect();
-            let Some(ranks) = rows.filter(|_| tasks.len() >= LEAST).and_then(|rows| rank_lines(&rows)) else {
-                continue;
-            };
-            missing.iter().for_each(|(_, line)| {
-                if !left_out.contains(line) {
-                    left_out.push((*line).clone())
-                }
-            });
-            let title = [models.then(|| first.model.clone()), sizes.then(|| size(first))];
-            diagrams.push(Diagram {
-                title: title.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-                model: first.model.clone(),
-                train_size: first.train_size,
-                tasks: tasks.len(),
-                lines: lines.into_iter().map(|(line, name)| (line, name.clone())).collect(),
-                ranks,
-            });
-        }
+        let number = |name: &String| (all.iter().position(|line| line == name).unwrap_or(0), name.clone());
+        let diagrams: Vec<Diagram> = rank_cells(&own)
+            .into_iter()
+            .map(|found| Diagram {
+                title: found.said.join(" · "),
+                lines: found.lines.iter().map(number).collect(),
+                found,
+            })
+            .collect();
         if diagrams.is_empty() {
-            return Err(format!("No two modes were scored on the same {LEAST} tasks or more, which ranks need."));
+            return Err("No two modes were scored on the same five tasks or more, which ranks need.".to_owned());
         }
-        let over = chosen_over(scored, |c| (c.task.clone(), block(c), c.line()));
-        Ok(CriticalDifference { diagrams, over, left_out })
+        let over = chosen_over(scored, |c| (c.task.clone(), c.model.clone(), c.train_size, c.line()));
+        Ok(CriticalDifference { diagrams, over })
     }
 
     fn size(&self) -> (u32, u32) {
@@ -101,9 +64,14 @@ impl Plot for CriticalDifference {
 
     fn caption(&self) -> String {
         let tests = self.diagrams.iter().map(|d| {
-            let p = if d.ranks.p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {:.3}", d.ranks.p) };
+            let p =
+                if d.found.ranks.p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {:.3}", d.found.ranks.p) };
             let name = if d.title.is_empty() { String::new() } else { format!("{}: ", d.title) };
-            format!("{name}{} tasks, Friedman {p}, critical difference {:.2}", d.tasks, d.ranks.critical)
+            format!(
+                "{name}{} tasks, Friedman {p}, critical difference {:.2}",
+                d.found.tasks.len(),
+                d.found.ranks.critical
+            )
         });
         let mut caption = format!(
             "Mean ranks of the modes over tasks, 1 is best. Modes under one bar cannot be told apart at 95 % (Nemenyi). {}.",
@@ -112,8 +80,12 @@ impl Plot for CriticalDifference {
         if !self.over.is_empty() {
             caption += &format!(" On each task each mode at its best on dev over {}.", in_words(&self.over));
         }
-        if !self.left_out.is_empty() {
-            caption += &format!(" Not scored on every task and left out: {}.", self.left_out.join(", "));
+        let mut left_out: Vec<&str> =
+            self.diagrams.iter().flat_map(|d| &d.found.left_out).map(|line| &**line).collect();
+        left_out.sort_unstable();
+        left_out.dedup();
+        if !left_out.is_empty() {
+            caption += &format!(" Not scored on every task and left out: {}.", left_out.join(", "));
         }
         caption
     }
@@ -125,26 +97,21 @@ impl Plot for CriticalDifference {
         csv.write_record(head)?;
         for diagram in &self.diagrams {
             for (i, (_, name)) in diagram.lines.iter().enumerate() {
-                let cliques = diagram.ranks.cliques.iter().enumerate().filter(|(_, clique)| clique.contains(&i));
+                let cliques = diagram.found.ranks.cliques.iter().enumerate().filter(|(_, clique)| clique.contains(&i));
                 csv.write_record([
-                    diagram.model.clone(),
-                    diagram.train_size.map_or(String::new(), |n| n.to_string()),
+                    diagram.found.model.clone(),
+                    diagram.found.train_size.map_or(String::new(), |n| n.to_string()),
                     name.clone(),
-                    diagram.tasks.to_string(),
-                    format!("{:.4}", diagram.ranks.mean[i]),
-                    format!("{:.4}", diagram.ranks.critical),
-                    format!("{:.6}", diagram.ranks.p),
+                    diagram.found.tasks.len().to_string(),
+                    format!("{:.4}", diagram.found.ranks.mean[i]),
+                    format!("{:.4}", diagram.found.ranks.critical),
+                    format!("{:.6}", diagram.found.ranks.p),
                     cliques.map(|(n, _)| (n + 1).to_string()).collect::<Vec<_>>().join(" "),
                 ])?;
             }
         }
         Ok(String::from_utf8(csv.into_inner().map_err(|e| e.into_error())?)?)
     }
-}
-
-/// What makes a diagram.
-fn block(cell: &Cell) -> (String, Option<u32>) {
-    (cell.model.clone(), cell.train_size)
 }
 
 const MARGIN: i32 = 14;
@@ -178,7 +145,7 @@ impl Diagram {
 
     /// Room for the bars between axis and names.
     fn bars(&self) -> i32 {
-        self.ranks.cliques.len() as i32 * BAR + 14
+        self.found.ranks.cliques.len() as i32 * BAR + 14
     }
 
     fn draw<B: DrawingBackend>(&self, on: &Area<B>, pen: Pen) -> Result<()> {
@@ -195,13 +162,13 @@ impl Diagram {
         let title = style::fitted(&self.title, self.width() - 2 * MARGIN, true);
         text(title, (pen.px(MARGIN), 16), pen.title(), HPos::Left)?;
         // The critical difference as a length, at the axis' beginning; one longer than the axis ends with it.
-        let reach = at(1.0 + self.ranks.critical.min(modes as f64 - 1.0));
+        let reach = at(1.0 + self.found.ranks.critical.min(modes as f64 - 1.0));
         let y = pen.px(head - 48);
         path(vec![(at(1.0), y), (reach, y)], pen.line(style::INK))?;
         for x in [at(1.0), reach] {
             path(vec![(x, y - pen.px(4)), (x, y + pen.px(4))], pen.line(style::INK))?;
         }
-        let words = format!("critical difference {:.2}", self.ranks.critical);
+        let words = format!("critical difference {:.2}", self.found.ranks.critical);
         text(words, (reach + pen.px(8), head - 47), pen.small(), HPos::Left)?;
         path(vec![(at(1.0), pen.px(head)), (at(modes as f64), pen.px(head))], pen.line(style::AXIS))?;
         // Of many ranks not every one is named.
@@ -214,11 +181,11 @@ impl Diagram {
             }
         }
         let mut order: Vec<usize> = (0..modes).collect();
-        order.sort_by(|a, b| self.ranks.mean[*a].total_cmp(&self.ranks.mean[*b]));
+        order.sort_by(|a, b| self.found.ranks.mean[*a].total_cmp(&self.found.ranks.mean[*b]));
         let half = modes.div_ceil(2);
         for (place, &i) in order.iter().enumerate() {
             let (line, name) = &self.lines[i];
-            let rank = self.ranks.mean[i];
+            let rank = self.found.ranks.mean[i];
             let (best, row) = (place < half, if place < half { place } else { modes - 1 - place });
             let y = head + self.bars() + row as i32 * ROW + ROW / 2;
             let end = if best { left - 8 } else { left + AXIS + 8 };
@@ -228,8 +195,8 @@ impl Diagram {
             let (x, across) = if best { (end - 4, HPos::Right) } else { (end + 4, HPos::Left) };
             text(name, (pen.px(x), y), pen.small(), across)?;
         }
-        for (n, clique) in self.ranks.cliques.iter().enumerate() {
-            let ranks = clique.iter().map(|i| self.ranks.mean[*i]);
+        for (n, clique) in self.found.ranks.cliques.iter().enumerate() {
+            let ranks = clique.iter().map(|i| self.found.ranks.mean[*i]);
             let (low, high) = ranks.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), r| (l.min(r), h.max(r)));
             let y = head + 10 + n as i32 * BAR;
             let corners = [(at(low) - pen.px(4), pen.px(y)), (at(high) + pen.px(4), pen.px(y + 4))];
@@ -250,9 +217,9 @@ mod tests {
     fn five_tasks_make_a_diagram_and_four_do_not() {
         let plot = CriticalDifference::plan(&Data::of(&example::good(5, 2, &[None])).unwrap()).unwrap();
         let diagram = &plot.diagrams[0];
-        assert_eq!((diagram.tasks, diagram.lines.len()), (5, 3));
+        assert_eq!((diagram.found.tasks.len(), diagram.lines.len()), (5, 3));
         // Every task shares out the ranks 1, 2 and 3.
-        assert!((diagram.ranks.mean.iter().sum::<f64>() - 6.0).abs() < 1e-12);
+        assert!((diagram.found.ranks.mean.iter().sum::<f64>() - 6.0).abs() < 1e-12);
         assert!(plot.caption().contains("at its best on dev over p"), "{}", plot.caption());
         assert!(CriticalDifference::plan(&Data::of(&example::good(4, 2, &[None])).unwrap()).is_err());
     }
@@ -262,6 +229,7 @@ mod tests {
         let mut study = example::good(5, 2, &[None]);
         study.records.retain(|r| r.run.mode != "child-f" || r.run.task.name != "tweets-rating");
         let plot = CriticalDifference::plan(&Data::of(&study).unwrap()).unwrap();
-        assert_eq!((plot.diagrams[0].lines.len(), &*plot.left_out), (2, &["child-f".to_owned()][..]));
+        assert_eq!(plot.diagrams[0].lines.len(), 2);
+        assert!(plot.caption().contains("left out: child-f."), "{}", plot.caption());
     }
 }

@@ -118,9 +118,18 @@ impl Panels {
         pen: Pen,
     ) -> Result<()> {
         let (wide, high) = self.panel();
-        let (left, right, top, bottom) = (64, 14, 30, 34);
         let (x_low, x_high) = self.x_range();
         let (y_low, y_high) = panel.y_range(theory.unwrap_or_default());
+        let ticks: Vec<(f64, String)> = match theory {
+            Some(_) => style::log_ticks(y_low, y_high),
+            None => {
+                let (ticks, digits) = style::ticks(y_low, y_high, if high > 300 { 7 } else { 5 });
+                ticks.into_iter().map(|tick| (tick, style::tick(tick, digits))).collect()
+            }
+        };
+        // Between the panel's edge and the axis stand the label, upright, and the numbers.
+        let numbers = ticks.iter().map(|(_, name)| style::width(name)).max().unwrap_or(0);
+        let (left, right, top, bottom) = (64.max(numbers + 28), 14, 30, 34);
         let inner = (wide - left - right, high - top - bottom);
         let place = |x: f64, y: f64| -> (i32, i32) {
             let across = (x - x_low) / (x_high - x_low);
@@ -136,13 +145,6 @@ impl Panels {
         let title = pen.title().pos(Pos::new(HPos::Left, VPos::Center));
         let name = style::fitted(&panel.title, wide - left, true);
         area.draw(&Text::new(name, (x0, pen.px(top / 2)), title)).map_err(drawing)?;
-        let ticks = match theory {
-            Some(_) => style::log_ticks(y_low, y_high),
-            None => {
-                let (ticks, digits) = style::ticks(y_low, y_high, if high > 300 { 7 } else { 5 });
-                ticks.into_iter().map(|tick| (tick, style::tick(tick, digits))).collect()
-            }
-        };
         for (tick, name) in ticks {
             let (_, y) = place(x_low, tick);
             area.draw(&PathElement::new(vec![(x0, y), (x1, y)], pen.hair(style::FAINT))).map_err(drawing)?;

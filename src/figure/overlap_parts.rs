@@ -38,7 +38,9 @@ fn cuts(data: &Data, axis: Axis) -> Result<Vec<Cut>, String> {
         *held = (*held).max(size(used));
     }
     let masks: Vec<MaskUse> = data.masks.iter().filter(|m| size(m) == largest[&*m.family]).cloned().collect();
-    let mut settings: Vec<((&str, Option<f64>), Vec<MaskPair>)> = Vec::new();
+    // Family and p, and the pairs of that setting.
+    type Setting<'a> = (&'a str, Option<f64>);
+    let mut settings: Vec<(Setting, Vec<MaskPair>)> = Vec::new();
     for used in &masks {
         if !settings.iter().any(|(setting, _)| *setting == (&used.family, used.p)) {
             settings.push(((&used.family, used.p), Vec::new()));

@@ -10,7 +10,6 @@ use super::measured::size;
 use super::style::Pen;
 use super::{Area, Data, Plot};
 use crate::frame::{Cell, Way, best_of, chosen_over, in_words, target_name};
-use crate::stats::{Interval, mean_interval};
 
 pub struct Transfer {
     dots: Dots,
@@ -26,9 +25,9 @@ struct Drawn {
     trained: String,
     way: Way,
     target: String,
-    /// In points.
+    /// In points, with the ends of its 95 % interval.
     mean: f64,
-    interval: Option<Interval>,
+    interval: Option<(f64, f64)>,
 }
 
 impl Plot for Transfer {
@@ -51,7 +50,6 @@ impl Plot for Transfer {
             for cell in best_of(cells, line_key) {
                 let line = lines.iter().position(|name| *name == cell.line());
                 let (Some(line), Some(mean)) = (line, cell.mean) else { continue };
-                let scores: Vec<f64> = cell.scores.values().map(|score| 100.0 * score).collect();
                 drawn.push(Drawn {
                     cell: cell.clone(),
                     line,
@@ -59,7 +57,7 @@ impl Plot for Transfer {
                     way,
                     target: target.to_owned(),
                     mean: 100.0 * mean,
-                    interval: mean_interval(&scores),
+                    interval: cell.interval.map(|i| (100.0 * i.low, 100.0 * i.high)),
                 });
             }
         }
@@ -85,8 +83,7 @@ impl Plot for Transfer {
             let mut own: Vec<&Drawn> = drawn.iter().filter(|one| panel_key(one) == panel_key(first)).collect();
             own.sort_by_key(|one| one.line);
             for one in own {
-                let ends = one.interval.map(|i| (i.low, i.high));
-                let dot = Dot { line: one.line, x: one.mean, ends, from: None };
+                let dot = Dot { line: one.line, x: one.mean, ends: one.interval, from: None };
                 match rows.iter_mut().find(|(target, _)| *target == one.target) {
                     Some((_, row)) => row.dots.push(dot),
                     None => {
@@ -102,7 +99,7 @@ impl Plot for Transfer {
                 Way::Transfer => "trained further",
             };
             // What a long name may cut off comes last.
-            let trained = format!("{how}, first on {}", first.trained);
+            let trained = format!("{how} after {}", first.trained);
             DotPanel {
                 title: panel_title(&trained, models.then_some(&*first.cell.model), sizes.then(|| size(&first.cell))),
                 x_label: match metrics.first() {
@@ -155,7 +152,8 @@ impl Plot for Transfer {
         let head = ["trained_on", "way", "task", "model", "train_size", "mode", "setting", "metric", "n"];
         csv.write_record(head.iter().chain(&["mean_points", "low_points", "high_points"]))?;
         for one in &self.drawn {
-            let end = |f: fn(Interval) -> f64| one.interval.map_or(String::new(), |i| format!("{:.4}", f(i)));
+            let (low, high) = one.interval.unzip();
+            let end = |end: Option<f64>| end.map_or(String::new(), |x| format!("{x:.4}"));
             csv.write_record([
                 one.trained.clone(),
                 one.way.word().to_owned(),
@@ -167,8 +165,8 @@ impl Plot for Transfer {
                 one.cell.metric.clone().unwrap_or_default(),
                 one.cell.n.to_string(),
                 format!("{:.4}", one.mean),
-                end(|i| i.low),
-                end(|i| i.high),
+                end(low),
+                end(high),
             ])?;
         }
         Ok(String::from_utf8(csv.into_inner().map_err(|e| e.into_error())?)?)
@@ -198,9 +196,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("evaluated, first on movies-rating", 2),
-                ("linear probe, first on movies-rating", 2),
-                ("trained further, first on movies-rating", 1)
+                ("evaluated after movies-rating", 2),
+                ("linear probe after movies-rating", 2),
+                ("trained further after movies-rating", 1)
             ]
         );
         let dots = &plot.dots.panels[0].rows[0].dots;

@@ -45,7 +45,7 @@ impl Plot for UpdateVariance {
             for record in data.runs_of(cell) {
                 for variance in record.outcome().into_iter().flat_map(|o| &o.variance) {
                     let own = |(line, at, held, _): &&mut (usize, String, Cell, _)| {
-                        (*line, &*at, key(held)) == (number(cell, &variance.at), &variance.at, key(cell))
+                        (*line, at, key(held)) == (number(cell, &variance.at), &variance.at, key(cell))
                     };
                     match series.iter_mut().find(own) {
                         Some((.., runs)) if runs.last().is_some_and(|last| last.id == record.id) => {}

@@ -113,6 +113,11 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
     })
 }
 
+/// The ranks of the lines of these cells, for each model and size with five tasks or more.
+pub fn rank_cells(cells: &[Cell]) -> Vec<RankedLines> {
+    ranked(&Layout::of(cells))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -31,7 +31,7 @@ pub use crate::record::mask::Overlap;
 pub use crate::record::parts::PartOverlap;
 pub use crate::record::store::replace;
 pub use crate::record::{Outcome, Record, Sharpness, Way};
-pub use analysis::{Analysis, analyse, study_cells};
+pub use analysis::{Analysis, analyse, rank_cells, study_cells};
 pub use cell::{Cell, cells};
 pub use compare::{Difference, REFERENCE, best_of, chosen_over, difference, in_words};
 pub use comparison::{Comparison, Finding};
