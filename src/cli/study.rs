@@ -43,6 +43,7 @@ pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
         select: manifest.select,
         paper: manifest.paper.clone(),
         planned: manifest.runs.clone(),
+        folder: Some(store.runs()),
         warnings: [different_origins(&records), overlaps.warnings()].concat(),
         overlaps: overlaps.found,
         records,

@@ -1,19 +1,23 @@
 //! Pictures of a study, each as SVG and PNG with its numbers as CSV. One figure a file; `style` is the one place for
 //! fonts and colours.
 
+mod curves;
 mod lines;
 mod low_resource;
 mod overlap;
+mod pdf;
 mod reserve_rate;
 mod style;
 
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Study, cells, mask_uses, replace, runs, summary};
+use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, RunId, Study, cells, mask_uses, replace, runs, summary};
+use curves::Course;
 use style::Pen;
 
 /// Every figure of a report, in its order.
@@ -25,6 +29,8 @@ pub const FIGURES: &[Figure] = &[
         title: "Score against training examples",
         make: picture::<low_resource::LowResource>,
     },
+    Figure { name: "learning-score", title: "Dev score while training", make: picture::<curves::ScoreCurves> },
+    Figure { name: "learning-loss", title: "Training loss", make: picture::<curves::LossCurves> },
 ];
 
 pub struct Figure {
@@ -39,13 +45,26 @@ pub struct Data {
     pub cells: Vec<Cell>,
     pub masks: Vec<MaskUse>,
     pub overlaps: Vec<Overlap>,
+    /// What runs had measured by the end of each epoch.
+    pub courses: HashMap<RunId, Course>,
+    /// Names of the tasks that runs were trained on.
+    pub trained_on: BTreeSet<String>,
+    /// Where the runs' own folders lie, with the steps that they wrote.
+    pub folder: Option<PathBuf>,
 }
 
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
         let cells = cells(&summary(&runs(&records)?)?, &study.tune)?;
-        Ok(Data { cells, masks: mask_uses(&records), overlaps: study.overlaps.clone() })
+        Ok(Data {
+            cells,
+            masks: mask_uses(&records),
+            overlaps: study.overlaps.clone(),
+            courses: Course::of(&records),
+            trained_on: records.iter().map(|r| r.run.task.name.clone()).collect(),
+            folder: study.folder.clone(),
+        })
     }
 
     /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.
@@ -85,9 +104,13 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Writes `<name>.svg`, `<name>.png` and `<name>.csv` into the folder.
+    /// The endings of the files that a figure leaves.
+    pub const ENDINGS: [&str; 4] = ["svg", "png", "pdf", "csv"];
+
+    /// Writes `<name>.svg`, `<name>.png`, `<name>.pdf` and `<name>.csv` into the folder.
     pub fn write(&self, folder: &Path, name: &str) -> Result<()> {
         replace(&folder.join(format!("{name}.svg")), self.svg.as_bytes())?;
+        replace(&folder.join(format!("{name}.pdf")), &pdf::from_svg(&self.svg)?)?;
         replace(&folder.join(format!("{name}.csv")), self.csv.as_bytes())?;
         // The bitmap encoder writes only to a path, so it is given one that nobody reads.
         let own = tempfile::tempdir_in(folder).with_context(|| format!("cannot write in {}", folder.display()))?;

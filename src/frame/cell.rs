@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use polars::prelude::*;
 
-use super::REFERENCE;
 use super::runs::SETTING;
+use super::{REFERENCE, RunId};
 
 /// One row of the summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Cell {
     pub failed: u32,
     /// Seed to score.
     pub scores: BTreeMap<u64, f64>,
+    /// The runs behind it, in their order.
+    pub ids: Vec<RunId>,
 }
 
 impl Cell {
@@ -152,6 +154,7 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
             diverged: count("diverged")?,
             failed: count("failed")?,
             scores: pairs.collect(),
+            ids: list("ids")?.str()?.iter().flatten().map(|id| RunId(id.to_owned())).collect(),
         });
     }
     let varying = differing(&cells, |c| c.mode.clone());

@@ -12,7 +12,7 @@ mod table;
 mod targets;
 mod write;
 
-pub use crate::plan::RunId;
+pub use crate::plan::{Run, RunId, is_rate};
 pub use crate::record::Record;
 pub use crate::record::mask::Overlap;
 pub use crate::record::store::replace;
@@ -24,7 +24,7 @@ pub use runs::runs;
 pub use settings_table::settings_table;
 pub use study::Study;
 pub use summary::summary;
-pub use table::{Entry, Table, duration, points};
+pub use table::{Entry, Table, duration, markdown_text, points};
 pub use targets::{target_name, targets};
 pub use write::{csv_bytes, write};
 

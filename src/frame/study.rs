@@ -1,6 +1,7 @@
 //! A sweep as planned and as recorded: all that tables, figures and the report are made from.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use crate::plan::{Run, RunId};
 use crate::record::Record;
@@ -27,6 +28,8 @@ pub struct Study {
     pub overlaps: Vec<Overlap>,
     /// What the reader of the report should know: records that were made in different ways, damaged files.
     pub warnings: Vec<String>,
+    /// The folder with a folder for each run, for its log and its steps; `None` where only records are known.
+    pub folder: Option<PathBuf>,
 }
 
 impl Study {

@@ -7,8 +7,8 @@ use super::runs::SETTING;
 
 /// Per setting (everything but the seed): `n` scored runs, their `mean`, `std` (of the sample, null below two),
 /// `median`, `min` and `max`, how many runs `collapsed`, were `undefined`, `diverged` or `failed`
-/// otherwise, and the lists `seeds` and
-/// `scores`. Rows in the order in which settings first appear.
+/// otherwise, and the lists `seeds`,
+/// `scores` and `ids`. Rows in the order in which settings first appear.
 pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
     let score = || col("score");
     let status = || col("status");
@@ -29,6 +29,7 @@ pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
         count(status().neq(lit("done")).and(status().neq(lit("diverged")))).alias("failed"),
         col("seed").alias("seeds"),
         score().alias("scores"),
+        col("id").alias("ids"),
     ]);
     Ok(summary.collect()?)
 }

