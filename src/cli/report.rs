@@ -41,7 +41,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         );
         return Err(Refusal(say).into());
     };
-    let study = study::gather(&store, &manifest)?;
+    let study = study::gather(&store, manifest)?;
     let reports = head.reports.map_or_else(|| PathBuf::from("reports"), |folder| head.home.join(folder));
     let out = arguments.out.clone().unwrap_or_else(|| reports.join(&head.name));
     let written = report::write(&study, &out)?;

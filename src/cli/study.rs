@@ -33,16 +33,16 @@ pub fn write_frames(store: &Store, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// Records that cannot be read.
-pub fn gather(store: &Store, manifest: &Manifest) -> Result<Study> {
-    let records = records(store, manifest)?;
+pub fn gather(store: &Store, manifest: Manifest) -> Result<Study> {
+    let records = records(store, &manifest)?;
     let overlaps = overlaps(store, &manifest.name, &records)?;
     Ok(Study {
-        name: manifest.name.clone(),
-        question: manifest.question.clone(),
-        tune: manifest.tune.clone(),
+        name: manifest.name,
+        question: manifest.question,
+        tune: manifest.tune,
         select: manifest.select,
-        paper: manifest.paper.clone(),
-        planned: manifest.runs.clone(),
+        paper: manifest.paper,
+        planned: manifest.runs,
         folder: Some(store.runs()),
         warnings: [different_origins(&records), overlaps.warnings()].concat(),
         overlaps: overlaps.found,
@@ -196,7 +196,7 @@ mod tests {
         let tune = vec!["lr".to_owned()];
         gather(
             store,
-            &Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
+            Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
         )
         .unwrap()
     }

@@ -108,11 +108,12 @@ impl Content {
         self.verdicts.iter().filter(|verdict| verdict.kind == kind).count()
     }
 
-    /// `2 better, 1 worse, 5 cannot be told`.
+    /// `Against vanilla: 2 better, 1 worse, 5 that cannot be told`.
     fn summary(&self) -> String {
-        let counts = [(Kind::Better, "better"), (Kind::Worse, "worse"), (Kind::Open, "cannot be told")];
+        let counts = [(Kind::Better, "better"), (Kind::Worse, "worse"), (Kind::Open, "that cannot be told")];
         let said = counts.iter().map(|(kind, word)| (self.of_kind(*kind), word)).filter(|(n, _)| *n > 0);
-        said.map(|(n, word)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+        let said: Vec<String> = said.map(|(n, word)| format!("{n} {word}")).collect();
+        format!("Against {REFERENCE}: {}", said.join(", "))
     }
 
     fn first_verdicts(&self) -> &[Verdict] {
