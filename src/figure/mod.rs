@@ -16,7 +16,9 @@ use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, RunId, Study, cells, mask_uses, replace, runs, summary};
+use crate::frame::{
+    Cell, MaskUse, Overlap, REFERENCE, Record, RunId, Study, cells, mask_uses, replace, runs, summary, targets,
+};
 use curves::Course;
 use style::Pen;
 
@@ -56,15 +58,20 @@ pub struct Data {
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
         let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&records)?)?, &study.tune)?;
-        Ok(Data {
+        let cells = cells(&summary(&runs(&targets(&records))?)?, &study.tune)?;
+        Ok(Data::with(study, &records, cells))
+    }
+
+    /// The same where the records in their order and their cells are at hand.
+    pub fn with(study: &Study, records: &[Record], cells: Vec<Cell>) -> Data {
+        Data {
             cells,
-            masks: mask_uses(&records),
+            masks: mask_uses(records),
             overlaps: study.overlaps.clone(),
-            courses: Course::of(&records),
+            courses: Course::of(records),
             trained_on: records.iter().map(|r| r.run.task.name.clone()).collect(),
             folder: study.folder.clone(),
-        })
+        }
     }
 
     /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.

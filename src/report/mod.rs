@@ -61,7 +61,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
 
     let folder = out.join("figures");
-    let data = Data::of(study)?;
+    let data = Data::with(study, &records, cells.clone());
     let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
     for figure in FIGURES {
         let made = (figure.make)(&data).with_context(|| format!("the figure {}", figure.name))?;

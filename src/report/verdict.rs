@@ -43,13 +43,10 @@ pub fn verdicts(cells: &[Cell]) -> Vec<Verdict> {
     let of_cell = |cell: &&Cell| {
         let reference = chosen.iter().find(|r| r.mode == REFERENCE && place(r) == place(cell) && cell.fits(r))?;
         let gap = difference(cell, reference)?;
-        let sentence = format!(
-            "{} differs from {REFERENCE} on {} by {:+.1} points over {} seeds",
-            cell.line(),
-            cell.task,
-            gap.mean * 100.0,
-            gap.pairs
-        );
+        let size = cell.train_size.map_or(String::new(), |n| format!(" ({n} examples)"));
+        let (line, task) = (cell.line(), &cell.task);
+        let points = format!("{:+.1} points over {} seeds", gap.mean * 100.0, gap.pairs);
+        let sentence = format!("{line} differs from {REFERENCE} on {task}{size} by {points}");
         Some(Verdict { kind: Kind::Open, sentence })
     };
     chosen.iter().filter(|c| c.mode != REFERENCE).filter_map(of_cell).collect()

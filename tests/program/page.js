@@ -74,8 +74,5 @@ window.addEventListener("load", () => {
   check(links.length === document.querySelectorAll("figure svg").length, `${links.length} downloads`);
   check(links.every((link) => decodeURIComponent(link.href).split("\n").length > 2), "downloads hold lines");
 
-  const found = document.createElement("pre");
-  found.id = "found";
-  found.textContent = wrong.map((line) => line.replace(/[<>&]/g, "?")).join("\n") || "all is well";
-  document.body.append(found);
+  parent.postMessage(wrong.map((line) => line.replace(/[<>&]/g, "?")).join("\n") || "all is well", "*");
 });

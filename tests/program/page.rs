@@ -42,7 +42,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Uses the page in a window of this width and gives back what was wrong.
+/// Uses the page at this width and gives back what was wrong. It lies in a frame, for a window has a least width.
 fn used(browser: &Path, sandbox: &Sandbox, page: &str, width: u32) -> String {
     let listen = format!(
         "<script>document.documentElement.dataset.width = {width}; window.wrong = [];\
@@ -51,14 +51,20 @@ fn used(browser: &Path, sandbox: &Sandbox, page: &str, width: u32) -> String {
          <script>{}</script></head>",
         include_str!("page.js")
     );
-    let copy = sandbox.path(&format!("used-{width}.html"));
-    std::fs::write(&copy, page.replacen("</head>", &listen, 1)).expect("a copy of the page");
+    let frame = format!(
+        "<!doctype html><script>window.onmessage = (message) => {{ const found = document.createElement('pre');\
+         found.id = 'found'; found.textContent = message.data; document.body.append(found); }};</script>\
+         <body><iframe src=\"used-{width}.html\" style=\"width: {width}px; height: 2000px; border: 0\"></iframe>"
+    );
+    let outer = sandbox.path(&format!("frame-{width}.html"));
+    std::fs::write(sandbox.path(&format!("used-{width}.html")), page.replacen("</head>", &listen, 1)).expect("a copy");
+    std::fs::write(&outer, frame).expect("a frame");
     let profile = sandbox.path(&format!("profile-{width}"));
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=10000"])
-        .arg(format!("--window-size={width},2000"))
+        .arg("--window-size=1400,2100")
         .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("file://{}", copy.display()))
+        .arg(format!("file://{}", outer.display()))
         .output()
         .expect("the browser starts");
     let dom = String::from_utf8_lossy(&output.stdout);
