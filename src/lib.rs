@@ -19,4 +19,5 @@ pub mod record;
 pub mod report;
 pub mod schedule;
 pub mod spec;
+pub mod stats;
 pub mod task;

@@ -16,9 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::frame::{
-    Cell, MaskUse, Overlap, REFERENCE, Record, RunId, Study, cells, mask_uses, replace, runs, summary, targets,
-};
+use crate::frame::{Cell, MaskUse, Overlap, REFERENCE, Record, RunId, Study, mask_uses, replace, study_cells};
 use curves::Course;
 use style::Pen;
 
@@ -57,9 +55,7 @@ pub struct Data {
 
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
-        let records = study.records_in_order();
-        let cells = cells(&summary(&runs(&targets(&records))?)?, &study.tune)?;
-        Ok(Data::with(study, &records, cells))
+        Ok(Data::with(study, &study.records_in_order(), study_cells(study)?))
     }
 
     /// The same where the records in their order and their cells are at hand.

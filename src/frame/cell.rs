@@ -7,6 +7,7 @@ use polars::prelude::*;
 
 use super::runs::SETTING;
 use super::{REFERENCE, RunId};
+use crate::stats::{Interval, mean_interval};
 
 /// One row of the summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,10 @@ pub struct Cell {
     pub median: Option<f64>,
     pub min: Option<f64>,
     pub max: Option<f64>,
+    /// 95 % of the mean, by [`mean_interval`]; `None` below two scores.
+    pub interval: Option<Interval>,
+    /// What settings are chosen by where this is not the mean itself: the mean over the even half of dev.
+    pub chosen_by: Option<f64>,
     /// Finished runs whose dev predictions are all alike; those with a score are in the mean.
     pub collapsed: u32,
     /// Finished runs whose metric is undefined though their predictions differ.
@@ -123,7 +128,9 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
             Ok(list.unwrap_or_default())
         };
         let (seeds, scores) = (list("seeds")?, list("scores")?);
-        let pairs = seeds.u64()?.iter().zip(scores.f64()?.iter()).filter_map(|(seed, score)| Some((seed?, score?)));
+        let scores = scores.f64()?;
+        let scored: Vec<f64> = scores.iter().flatten().collect();
+        let pairs = seeds.u64()?.iter().zip(scores.iter()).filter_map(|(seed, score)| Some((seed?, score?)));
         let mut settings = Vec::new();
         for name in &others {
             settings.push(((*name).to_owned(), shown(&summary.column(name)?.get(row)?)));
@@ -149,6 +156,8 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
             median: real("median")?,
             min: real("min")?,
             max: real("max")?,
+            interval: mean_interval(&scored),
+            chosen_by: None,
             collapsed: count("collapsed")?,
             undefined: count("undefined")?,
             diverged: count("diverged")?,

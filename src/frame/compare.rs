@@ -1,38 +1,42 @@
 //! Which setting of a mode counts, and how far a mode is from the reference, seed by seed.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
 use super::Cell;
 
 /// The mode that others are compared with.
 pub const REFERENCE: &str = "vanilla";
 
 /// For every key its best cell, keys in order of appearance: the one with most scored runs, and among these the
-/// largest mean; the first of equals. So a setting that half of its seeds did not survive never wins by luck.
-pub fn best_of<'a, K: PartialEq>(cells: impl IntoIterator<Item = &'a Cell>, key: impl Fn(&Cell) -> K) -> Vec<&'a Cell> {
-    let mut best: Vec<(K, &Cell)> = Vec::new();
+/// largest mean, on the half of dev that chooses where there is one; the first of equals. So a setting that half of its
+/// seeds did not survive never wins by luck.
+pub fn best_of<'a, K: Eq + Hash>(cells: impl IntoIterator<Item = &'a Cell>, key: impl Fn(&Cell) -> K) -> Vec<&'a Cell> {
+    let mut best: Vec<&Cell> = Vec::new();
+    let mut places: HashMap<K, usize> = HashMap::new();
     for cell in cells {
-        let key = key(cell);
-        match best.iter_mut().find(|(k, _)| *k == key) {
-            None => best.push((key, cell)),
-            Some((_, held)) if rank(cell) > rank(held) => *held = cell,
-            Some(_) => {}
+        match places.entry(key(cell)) {
+            Entry::Vacant(place) => {
+                place.insert(best.len());
+                best.push(cell);
+            }
+            Entry::Occupied(place) if rank(cell) > rank(best[*place.get()]) => best[*place.get()] = cell,
+            Entry::Occupied(_) => {}
         }
     }
-    best.into_iter().map(|(_, cell)| cell).collect()
+    best
 }
 
 /// What [`best_of`] chooses over: the names of the settings in which cells of one key differ, `p` first.
-pub fn chosen_over<'a, K: PartialEq>(
+pub fn chosen_over<'a, K: Eq + Hash>(
     cells: impl IntoIterator<Item = &'a Cell>,
     key: impl Fn(&Cell) -> K,
 ) -> Vec<String> {
-    let mut first: Vec<(K, &Cell)> = Vec::new();
+    let mut first: HashMap<K, &Cell> = HashMap::new();
     let mut names: Vec<String> = Vec::new();
     for cell in cells {
-        let key = key(cell);
-        let Some((_, held)) = first.iter().find(|(k, _)| *k == key) else {
-            first.push((key, cell));
-            continue;
-        };
+        let held = *first.entry(key(cell)).or_insert(cell);
         for name in ["p"].into_iter().chain(cell.varying.iter().map(String::as_str)) {
             if held.value(name) != cell.value(name) && !names.iter().any(|n| n == name) {
                 names.push(name.to_owned());
@@ -53,7 +57,7 @@ pub fn in_words(names: &[String]) -> String {
 }
 
 fn rank(cell: &Cell) -> (u32, f64) {
-    (cell.n, cell.mean.unwrap_or(f64::NEG_INFINITY))
+    (cell.n, cell.chosen_by.or(cell.mean).unwrap_or(f64::NEG_INFINITY))
 }
 
 /// A mode's score less the reference's, over the seeds that both have.

@@ -86,7 +86,8 @@ fn noise(seed: u64, salt: u64) -> f64 {
     (hash >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
-fn study(records: Vec<Record>) -> Study {
+/// A study of these records, all of them planned.
+pub fn study(records: Vec<Record>) -> Study {
     Study {
         name: "example".to_owned(),
         question: Some("Does updating only a child network beat fine-tuning everything?".to_owned()),

@@ -1,11 +1,16 @@
-//! The main table: a row per mode and compared setting, a column per task, mean ± std over seeds; and the same as differences to the
-//! reference, paired by seed.
+//! The main table: a row per mode and compared setting, a column per task, mean ± std over seeds; and the same as
+//! differences to the reference, paired by seed. Bold is what a test found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 
-use super::{Cell, Difference, Entry, REFERENCE, Table, best_of, chosen_over, difference, in_words, points};
+use super::borders::at_borders;
+use super::layout::{Block, Layout, distinct, entry};
+use super::{
+    Analysis, Cell, Comparison, Difference, Entry, Finding, REFERENCE, Table, chosen_over, difference, in_words, points,
+};
+use crate::record::store::Select;
 
 /// What is compared, once the best on dev is chosen over p and the axes of `[tune]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,41 +25,26 @@ pub struct MainTable {
     pub csv: String,
 }
 
-/// A block of rows that may be compared with each other.
-type Block = (String, Option<u32>);
-
-/// The main table over the summary's cells; empty cells give a table without rows.
-pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
-    let chosen = best_of(cells, entry);
-    let tasks = distinct(chosen.iter().map(|c| c.task.clone()));
-    let rows = distinct(chosen.iter().map(|c| (block(c), c.line())));
-    let blocks = distinct(rows.iter().map(|(block, _)| block.clone()));
-    // Rows of one block stand together, in the order in which blocks and lines first appear.
-    let rows: Vec<&(Block, String)> =
-        blocks.iter().flat_map(|b| rows.iter().filter(move |(own, _)| own == b)).collect();
-    let find = |block: &Block, line: &str, task: &str| -> Option<&Cell> {
-        chosen.iter().copied().find(|c| this_block(c, block) && c.line() == line && c.task == task)
-    };
-    let reference = |cell: &Cell| -> Option<&Cell> {
-        let mut beside = chosen.iter().copied().filter(|c| this_block(c, &block(cell)) && c.task == cell.task);
-        beside.find(|c| c.mode == REFERENCE && cell.fits(c))
-    };
-
-    let heads = Heads::of(&blocks);
-    let uniform = uniform_n(&chosen);
-    let picked = Picked::of(cells, &chosen);
+/// The main table of a study; without cells it has no rows.
+pub fn main_table(analysis: &Analysis) -> Result<MainTable> {
+    let cells = &analysis.cells;
+    let layout = Layout::of(cells);
+    let tasks = &layout.tasks;
+    let heads = Heads::of(&layout.blocks);
+    let uniform = uniform_n(&layout.chosen);
+    let picked = Picked::of(cells, &layout.chosen);
     let mut scores = Table {
         columns: heads.columns(tasks.iter().map(|task| headed(task, cells)), "average"),
         headings: heads.count(),
-        notes: notes(uniform, &picked, at_borders(&chosen, cells, tune)),
+        notes: notes(uniform, &picked, analysis, at_borders(&layout.chosen, cells, &analysis.tune)),
         ..Table::default()
     };
     let mut differences = Table {
         columns: heads.columns(tasks.iter().cloned(), "average"),
         headings: heads.count(),
         notes: vec![format!(
-            "Mean difference to {REFERENCE} in points, paired by seed, ± its standard error (n pairs). A difference \
-             within two standard errors of zero is no evidence either way."
+            "Mean difference to {REFERENCE} in points, paired by seed, ± its standard error (n pairs). What of it is more \
+             than noise, the table of comparisons says."
         )],
         ..Table::default()
     };
@@ -69,42 +59,52 @@ pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(CSV_COLUMNS)?;
     let mut alone = Vec::new();
+    let comparisons: HashMap<_, &Comparison> = analysis
+        .comparisons
+        .iter()
+        .map(|c| (((c.model.clone(), c.train_size), c.line.clone(), c.task.clone()), c))
+        .collect();
+    let found = |c: Option<&Comparison>| c.is_some_and(|c| c.finding() == Finding::Better);
 
-    for (block, name) in rows {
-        let line: Vec<Option<&Cell>> = tasks.iter().map(|task| find(block, name, task)).collect();
-        let best: Vec<Option<f64>> = tasks.iter().map(|t| largest(chosen.iter().copied(), block, t)).collect();
-        let mut entries = heads.row(block, &picked.name(name, &line));
-        let mut apart = heads.row(block, &picked.name(name, &line));
+    for row in &layout.rows {
+        let name = picked.name(&row.line, &row.cells);
+        let mut entries = heads.row(&row.block, &name);
+        let mut apart = heads.row(&row.block, &name);
         let (mut compared, mut gaps) = (false, Vec::new());
-        for (cell, best) in line.iter().zip(&best) {
-            let gap = cell.filter(|c| c.mode != REFERENCE).and_then(|c| difference(c, reference(c)?));
-            entries.push(cell.map_or(points(None, None).into(), |c| score_entry(c, *best, uniform, &picked)));
-            apart.push(difference_text(gap.as_ref()).into());
+        for (cell, reference) in row.cells.iter().zip(&row.references) {
+            let gap = cell.and_then(|c| difference(c, (*reference)?));
+            let comparison = cell.and_then(|c| comparisons.get(&entry(c)).copied());
+            let is_better = found(comparison);
+            entries.push(cell.map_or(points(None, None).into(), |c| score_entry(c, is_better, uniform, &picked)));
+            apart.push(Entry { best: is_better, ..difference_text(gap.as_ref()).into() });
             compared |= gap.is_some();
             gaps.push(gap.as_ref().map(|g| g.mean));
             if let Some(cell) = cell {
-                csv.write_record(csv_row(cell, *best, gap.as_ref()))?;
+                csv.write_record(csv_row(cell, gap.as_ref(), comparison))?;
             }
         }
         if tasks.len() > 1 {
-            let mean = average(line.iter().map(|c| c.and_then(|c| c.mean)));
-            let top = largest_average(&tasks, &chosen, block);
-            entries.push(Entry { text: points(mean, None), best: mean.is_some() && mean == top, ..Entry::default() });
+            let over = analysis.overall.iter().find(|o| {
+                o.line == row.line && (&o.model, o.train_size) == (&row.block.0, row.block.1) && o.tasks == tasks.len()
+            });
+            let best = found(over.and_then(|o| o.comparison.as_ref()));
+            let mean = average(row.cells.iter().map(|c| c.and_then(|c| c.mean)));
+            entries.push(Entry { text: points(mean, None), best, ..Entry::default() });
             apart.push(average(gaps.into_iter()).map_or("–".to_owned(), |d| format!("{:+.1}", d * 100.0)).into());
         }
         let row_of = |statistic: fn(&Cell) -> Option<f64>| -> Vec<Entry> {
-            let values: Vec<Option<f64>> = line.iter().map(|cell| cell.and_then(statistic)).collect();
+            let values: Vec<Option<f64>> = row.cells.iter().map(|cell| cell.and_then(statistic)).collect();
             let over_tasks = (tasks.len() > 1).then(|| average(values.iter().copied()));
             let texts = values.iter().copied().chain(over_tasks).map(|value| points(value, None).into());
-            heads.row(block, &picked.name(name, &line)).into_iter().chain(texts).collect()
+            heads.row(&row.block, &name).into_iter().chain(texts).collect()
         };
         medians.rows.push(row_of(|cell| cell.median));
         maxima.rows.push(row_of(|cell| cell.max));
         scores.rows.push(entries);
         if compared {
             differences.rows.push(apart);
-        } else if line.iter().flatten().any(|c| c.mode != REFERENCE && c.n > 0) {
-            alone.push(picked.name(name, &line));
+        } else if row.mode != REFERENCE && row.cells.iter().flatten().any(|c| c.n > 0) {
+            alone.push(name);
         }
     }
     if !alone.is_empty() {
@@ -120,7 +120,7 @@ pub fn main_table(cells: &[Cell], tune: &[String]) -> Result<MainTable> {
     Ok(MainTable { scores, medians, maxima, differences: (!differences.rows.is_empty()).then_some(differences), csv })
 }
 
-const CSV_COLUMNS: [&str; 20] = [
+const CSV_COLUMNS: [&str; 23] = [
     "task",
     "metric",
     "model",
@@ -133,17 +133,20 @@ const CSV_COLUMNS: [&str; 20] = [
     "median_points",
     "min_points",
     "max_points",
+    "low_points",
+    "high_points",
     "collapsed",
     "undefined",
     "diverged",
     "failed",
-    "largest_mean",
     "difference_points",
     "difference_standard_error_points",
     "difference_pairs",
+    "p_holm",
+    "better",
 ];
 
-fn csv_row(cell: &Cell, best: Option<f64>, gap: Option<&Difference>) -> Vec<String> {
+fn csv_row(cell: &Cell, gap: Option<&Difference>, comparison: Option<&Comparison>) -> Vec<String> {
     let real = |x: Option<f64>| x.map_or(String::new(), |x| format!("{:.4}", x * 100.0));
     vec![
         cell.task.clone(),
@@ -158,38 +161,18 @@ fn csv_row(cell: &Cell, best: Option<f64>, gap: Option<&Difference>) -> Vec<Stri
         real(cell.median),
         real(cell.min),
         real(cell.max),
+        real(cell.interval.map(|i| i.low)),
+        real(cell.interval.map(|i| i.high)),
         cell.collapsed.to_string(),
         cell.undefined.to_string(),
         cell.diverged.to_string(),
         cell.failed.to_string(),
-        (cell.mean.is_some() && cell.mean == best).to_string(),
         real(gap.map(|g| g.mean)),
         real(gap.and_then(|g| g.standard_error)),
         gap.map_or(String::new(), |g| g.pairs.to_string()),
+        comparison.map_or(String::new(), |c| format!("{:.6}", c.holm)),
+        comparison.map_or(String::new(), |c| (c.finding() == Finding::Better).to_string()),
     ]
-}
-
-fn block(cell: &Cell) -> Block {
-    (cell.model.clone(), cell.train_size)
-}
-
-/// What one entry of the table is chosen among.
-fn entry(cell: &Cell) -> (Block, String, String) {
-    (block(cell), cell.line(), cell.task.clone())
-}
-
-fn this_block(cell: &Cell, block: &Block) -> bool {
-    cell.model == block.0 && cell.train_size == block.1
-}
-
-fn distinct<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for item in items {
-        if !seen.contains(&item) {
-            seen.push(item);
-        }
-    }
-    seen
 }
 
 /// `rte (accuracy)`: the metric is the first one that a run of the task reports.
@@ -200,27 +183,13 @@ fn headed(task: &str, cells: &[Cell]) -> String {
     }
 }
 
-fn largest<'a>(chosen: impl Iterator<Item = &'a Cell>, block: &Block, task: &str) -> Option<f64> {
-    chosen.filter(|c| this_block(c, block) && c.task == task).filter_map(|c| c.mean).reduce(f64::max)
-}
-
 /// The mean over tasks, where every task has a value.
 fn average(values: impl ExactSizeIterator<Item = Option<f64>>) -> Option<f64> {
     let n = values.len() as f64;
     values.sum::<Option<f64>>().map(|sum| sum / n)
 }
 
-/// The largest average over tasks of any line in the block.
-fn largest_average(tasks: &[String], chosen: &[&Cell], block: &Block) -> Option<f64> {
-    let own: Vec<&Cell> = chosen.iter().copied().filter(|c| this_block(c, block)).collect();
-    let of_line = |line: String| {
-        let mean = |task: &String| own.iter().find(|c| c.line() == line && c.task == *task).and_then(|c| c.mean);
-        average(tasks.iter().map(mean))
-    };
-    distinct(own.iter().map(|c| c.line())).into_iter().filter_map(of_line).reduce(f64::max)
-}
-
-fn score_entry(cell: &Cell, best: Option<f64>, uniform: Option<u32>, picked: &Picked) -> Entry {
+fn score_entry(cell: &Cell, best: bool, uniform: Option<u32>, picked: &Picked) -> Entry {
     let is_told = cell.n > 0 && (uniform.is_none() || cell.n < cell.runs);
     let n = is_told.then(|| format!("n={}", cell.counted()));
     let setting = picked.differs_by_task(&cell.line()).then(|| cell.choice()).filter(|s| !s.is_empty());
@@ -228,7 +197,7 @@ fn score_entry(cell: &Cell, best: Option<f64>, uniform: Option<u32>, picked: &Pi
     Entry {
         text: points(cell.mean, cell.std),
         aside: [n, setting, trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
-        best: cell.mean.is_some() && cell.mean == best,
+        best,
     }
 }
 
@@ -248,49 +217,42 @@ fn uniform_n(chosen: &[&Cell]) -> Option<u32> {
     (counts.len() == 1).then(|| counts[0])
 }
 
-fn notes(uniform: Option<u32>, picked: &Picked, borders: Vec<String>) -> Vec<String> {
+fn notes(uniform: Option<u32>, picked: &Picked, analysis: &Analysis, borders: Vec<String>) -> Vec<String> {
+    let on = match analysis.select {
+        Select::Dev => "the dev set",
+        Select::Half => "the odd half of the dev set",
+    };
     let n = match uniform {
-        Some(1) => "Scores of one seed on the dev set in points (×100); one seed has no spread.".to_owned(),
-        Some(n) => format!("Mean ± standard deviation over n = {n} seeds on the dev set, in points (×100)."),
-        None => "Mean ± standard deviation over n seeds on the dev set, in points (×100).".to_owned(),
+        Some(1) => format!("Scores of one seed on {on} in points (×100); one seed has no spread."),
+        Some(n) => format!("Mean ± standard deviation over n = {n} seeds on {on}, in points (×100)."),
+        None => format!("Mean ± standard deviation over n seeds on {on}, in points (×100)."),
     };
     let mut notes = vec![n];
     if !picked.over.is_empty() {
         let over = distinct(picked.over.iter().map(|(_, names)| names)).into_iter().map(|names| {
             let lines: Vec<&str> =
                 picked.over.iter().filter(|(_, o)| o == names).map(|(line, _)| line.as_str()).collect();
-            format!("{} chosen per task on dev for {}", in_words(names), lines.join(", "))
+            format!("{} per task for {}", in_words(names), lines.join(", "))
         });
+        let favours = match analysis.select {
+            Select::Dev => ", which favours modes with more settings",
+            Select::Half => "",
+        };
         notes.push(format!(
-            "{}: the largest mean among the settings with most scored runs. It is the same dev set that is shown, which \
-             favours modes with more settings.",
+            "The best setting was {}{favours}: {}; the largest mean among the settings with most scored runs.",
+            analysis.selection(),
             over.collect::<Vec<_>>().join("; ")
         ));
     }
     notes.extend(borders);
-    notes.push("Bold is the largest mean of its column, not a test of significance.".to_owned());
+    notes.push(match analysis.all_comparisons().count() {
+        0 => format!("Nothing is compared with {REFERENCE}, so nothing is bold."),
+        family => format!(
+            "Bold is better than {REFERENCE} with p < 0.05 by a sign-flip test paired by seed, after Holm over {family} \
+             comparisons."
+        ),
+    });
     notes
-}
-
-/// A sentence for each tuned setting whose best value is the least or the largest tried: a better one may lie beyond.
-fn at_borders(chosen: &[&Cell], cells: &[Cell], tune: &[String]) -> Vec<String> {
-    let number = |cell: &Cell, name: &str| cell.value(name).and_then(|value| value.parse::<f64>().ok());
-    let at_border = |best: &Cell, name: &str| {
-        let tried: Vec<f64> =
-            cells.iter().filter(|c| entry(c) == entry(best)).filter_map(|c| number(c, name)).collect();
-        let (least, most) = tried.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
-        least < most && best.n > 0 && number(best, name).is_some_and(|x| x == least || x == most)
-    };
-    let sentence = |name: &String| {
-        let best = chosen.iter().filter(|c| at_border(c, name));
-        let places: Vec<String> = best.map(|c| format!("{} on {}", c.line(), c.task)).collect();
-        let say = format!(
-            "The best {name} lies at the border of its range: widen it ({}).",
-            distinct(places.iter().map(String::as_str)).join(", ")
-        );
-        (!places.is_empty()).then_some(say)
-    };
-    tune.iter().filter_map(sentence).collect()
 }
 
 /// Which lines had several settings to choose from, and what these differ in.
@@ -300,8 +262,12 @@ struct Picked {
 
 impl Picked {
     fn of(cells: &[Cell], chosen: &[&Cell]) -> Picked {
+        let mut by_line: HashMap<String, Vec<&Cell>> = HashMap::new();
+        for cell in cells {
+            by_line.entry(cell.line()).or_default().push(cell);
+        }
         let of_line = |line: String| {
-            let over = chosen_over(cells.iter().filter(|c| c.line() == line), entry);
+            let over = chosen_over(by_line[&line].iter().copied(), entry);
             (line, over)
         };
         let over = distinct(chosen.iter().map(|c| c.line())).into_iter().map(of_line);

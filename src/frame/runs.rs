@@ -34,7 +34,7 @@ pub const SETTING: [&str; 21] = [
 ];
 
 /// The runs as a frame, in the order given. Scores are raw, as the metric gives them, and null where there is none;
-/// each dev metric has a column `dev_<metric>`, each phase a column `seconds_<phase>`.
+/// `score_even` and `score_odd` are those of the halves of dev, each dev metric has a column `dev_<metric>`, each phase a column `seconds_<phase>`.
 pub fn runs(records: &[Record]) -> Result<DataFrame> {
     let run = |f: fn(&Run) -> u32| -> Vec<u32> { records.iter().map(|r| f(&r.run)).collect() };
     let real = |f: fn(&Run) -> f64| -> Vec<f64> { records.iter().map(|r| f(&r.run)).collect() };
@@ -70,6 +70,8 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("reason".into(), records.iter().map(|r| r.failure().map(|f| f.sentence())).collect::<Vec<_>>()),
         Column::new("metric".into(), records.iter().map(|r| r.outcome().map(|o| &*o.metric)).collect::<Vec<_>>()),
         Column::new("score".into(), records.iter().map(|r| r.score().filter(|s| s.is_finite())).collect::<Vec<_>>()),
+        Column::new("score_even".into(), records.iter().map(|r| of_half(r, 0)).collect::<Vec<_>>()),
+        Column::new("score_odd".into(), records.iter().map(|r| of_half(r, 1)).collect::<Vec<_>>()),
         Column::new("collapsed".into(), records.iter().map(|r| r.outcome().map(|o| o.collapsed)).collect::<Vec<_>>()),
         Column::new("steps".into(), count(|o| Some(o.steps.into()))),
         Column::new("train_examples".into(), count(|o| Some(o.train_examples.into()))),
@@ -116,6 +118,13 @@ pub(super) fn numbers(run: &Run) -> String {
             None => format!("{name}={value}"),
         });
     shown.collect::<Vec<_>>().join(" ")
+}
+
+/// The headline score over the even (0) or odd (1) places of the dev set.
+fn of_half(record: &Record, half: usize) -> Option<f64> {
+    let outcome = record.outcome()?;
+    let scores = &outcome.halves.as_ref()?[half];
+    scores.get(&outcome.metric).copied().flatten().filter(|s| s.is_finite())
 }
 
 fn last_loss(record: &Record) -> Option<f64> {

@@ -14,7 +14,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
         columns.push("examples");
     }
     let headings = columns.len();
-    columns.extend(["metric", "n", "mean ± std", "median", "min", "max", "went wrong"]);
+    columns.extend(["metric", "n", "mean ± std", "95 %", "median", "min", "max", "went wrong"]);
     let rows = cells.iter().map(|cell| {
         let mut row = vec![cell.task.clone(), cell.mode.clone(), cell.setting()];
         if models {
@@ -27,6 +27,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
             cell.metric.clone().unwrap_or_else(|| "–".to_owned()),
             cell.counted(),
             points(cell.mean, cell.std),
+            cell.interval.map_or("–".to_owned(), |i| format!("[{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0)),
             points(cell.median, None),
             points(cell.min, None),
             points(cell.max, None),
@@ -39,7 +40,8 @@ pub fn settings_table(cells: &[Cell]) -> Table {
         headings,
         rows: rows.collect(),
         notes: vec![
-            "Scores on the dev set in points (×100), std of the sample. Collapsed runs (all predictions alike) that \
+            "Scores on the dev set in points (×100), std of the sample; 95 % interval of the mean by an expanded percentile \
+             bootstrap, Student's below five seeds. Collapsed runs (all predictions alike) that \
              have a score are in the mean; diverged and failed runs and those with an undefined metric are not."
                 .to_owned(),
         ],

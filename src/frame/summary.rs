@@ -6,9 +6,9 @@ use polars::prelude::*;
 use super::runs::SETTING;
 
 /// Per setting (everything but the seed): `n` scored runs, their `mean`, `std` (of the sample, null below two),
-/// `median`, `min` and `max`, how many runs `collapsed`, were `undefined`, `diverged` or `failed`
-/// otherwise, and the lists `seeds`,
-/// `scores` and `ids`. Rows in the order in which settings first appear.
+/// `median`, `min` and `max`, the mean over the `even` half of dev, how many runs `collapsed`, were `undefined`,
+/// `diverged` or `failed` otherwise, and the lists `seeds`, `scores` and `ids`. Rows in the order in which settings first
+/// appear.
 pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
     let score = || col("score");
     let status = || col("status");
@@ -23,6 +23,7 @@ pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
         score().median().alias("median"),
         score().min().alias("min"),
         score().max().alias("max"),
+        col("score_even").mean().alias("even"),
         count(col("collapsed").fill_null(lit(false))).alias("collapsed"),
         count(status().eq(lit("done")).and(score().is_null()).and(col("collapsed").not())).alias("undefined"),
         count(status().eq(lit("diverged"))).alias("diverged"),

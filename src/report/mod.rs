@@ -15,10 +15,12 @@ use anyhow::{Context, Result};
 use askama::Template;
 
 pub use crate::frame::Study;
-pub use verdict::{Kind, Verdict, verdicts};
 
 use crate::figure::{Data, FIGURES, Made, Picture};
-use crate::frame::{Table, cells, csv_bytes, main_table, replace, runs, settings_table, summary, targets};
+use crate::frame::{
+    Table, analyse, comparisons_csv, comparisons_table, csv_bytes, main_table, overall_table, published_table, replace,
+    settings_table,
+};
 
 /// What a report left, all inside its folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,16 +33,15 @@ pub struct Written {
     pub skipped: Vec<(String, String)>,
 }
 
-/// Writes `index.html`, `report.md`, `tables/{main,settings}.{md,tex,csv}`, `tables/macros.tex` and
-/// `figures/<name>.{svg,png,pdf,csv}` under `out`. A study without a finished run still makes a page. Errors are those of
-/// the file system.
+/// Writes `index.html`, `report.md`, `tables/{main,comparisons,settings}.{md,tex,csv}`, `tables/macros.tex`, where they
+/// have rows `tables/{overall,published}.{md,tex}`, and `figures/<name>.{svg,png,pdf,csv}` under `out`. A study without a
+/// finished run still makes a page. Errors are those of the file system.
 pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let records = study.records_in_order();
-    let summary = summary(&runs(&targets(&records))?)?;
-    let cells = cells(&summary, &study.tune)?;
-    let (main, settings) = (main_table(&cells, &study.tune)?, settings_table(&cells));
+    let analysis = analyse(study)?;
+    let (main, settings) = (main_table(&analysis)?, settings_table(&analysis.cells));
     // Lists have no place in CSV; the runs themselves stand in the results.
-    let flat = summary.drop_many(["seeds", "scores", "ids"]);
+    let flat = analysis.summary.drop_many(["seeds", "scores", "ids"]);
     let mut files = Vec::new();
     let mut put = |path: PathBuf, bytes: &[u8]| -> Result<()> {
         replace(&path, bytes)?;
@@ -59,9 +60,20 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("settings.md"), settings.markdown().as_bytes())?;
     put(tables.join("settings.tex"), settings.latex().as_bytes())?;
     put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
+    let comparisons = comparisons_table(&analysis);
+    put(tables.join("comparisons.md"), comparisons.markdown().as_bytes())?;
+    put(tables.join("comparisons.tex"), comparisons.latex().as_bytes())?;
+    put(tables.join("comparisons.csv"), comparisons_csv(&analysis)?.as_bytes())?;
+    let overall = Some(overall_table(&analysis)).filter(|t| !t.rows.is_empty());
+    let published = published_table(study, &analysis).filter(|t| !t.rows.is_empty());
+    for (name, table) in [("overall", &overall), ("published", &published)] {
+        let Some(table) = table else { continue };
+        put(tables.join(format!("{name}.md")), table.markdown().as_bytes())?;
+        put(tables.join(format!("{name}.tex")), table.latex().as_bytes())?;
+    }
 
     let folder = out.join("figures");
-    let data = Data::with(study, &records, cells.clone());
+    let data = Data::with(study, &records, analysis.cells.clone());
     let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
     for figure in FIGURES {
         let made = (figure.make)(&data).with_context(|| format!("the figure {}", figure.name))?;
@@ -77,7 +89,8 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         }
         drawn.push((figure, made));
     }
-    let content = page::Content::of(study, &records, verdicts(&cells), main, settings, drawn);
+    let tables = page::Tables { main, comparisons, overall, published, settings };
+    let content = page::Content::of(study, &records, &analysis, tables, drawn);
     let mut put = |name: &str, text: String| -> Result<PathBuf> {
         let path = out.join(name);
         replace(&path, text.as_bytes())?;
@@ -122,7 +135,7 @@ mod tests {
         let study = example::good(3, 2, &[Some(100), None]);
         let (_one, first, html) = page(&study);
         let (_two, second, _) = page(&study);
-        assert_eq!(first.files.len(), 7 + 4 * FIGURES.len() + 2);
+        assert_eq!(first.files.len(), 12 + 4 * FIGURES.len() + 2);
         for (a, b) in first.files.iter().zip(&second.files) {
             assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{}", a.display());
         }

@@ -8,15 +8,16 @@ use super::cost::cost_table;
 use super::failures::{Cause, causes};
 use super::provenance::{Fact, facts, provenance};
 use super::run_list::{RunList, run_list};
-use super::verdict::{Kind, Verdict};
+use super::verdict::{Verdict, verdicts};
 use crate::figure::{Figure, Made, Picture};
-use crate::frame::{MainTable, REFERENCE, Record, RunId, Study, Table};
+use crate::frame::{Analysis, Finding, MainTable, REFERENCE, Record, RunId, Study, Table};
 
 #[derive(Template)]
 #[template(path = "report.html")]
 pub struct Page<'a> {
     content: &'a Content,
     views: Vec<View<'a>>,
+    comparisons: Table,
     settings: Table,
     runs: RunList,
 }
@@ -35,12 +36,21 @@ pub struct Content {
     warnings: Vec<String>,
     counts: Vec<Count>,
     facts: Vec<Fact>,
-    main: MainTable,
+    tables: Tables,
     figures: Vec<Drawn>,
-    settings: Table,
     cost: Table,
     failures: Vec<Cause>,
     provenance: Vec<Fact>,
+}
+
+pub struct Tables {
+    pub main: MainTable,
+    pub comparisons: Table,
+    /// Over tasks, where a line has two or more.
+    pub overall: Option<Table>,
+    /// Published numbers beside ours, where the study asks for them.
+    pub published: Option<Table>,
+    pub settings: Table,
 }
 
 struct Count {
@@ -73,13 +83,10 @@ impl Content {
     pub fn of(
         study: &Study,
         records: &[Record],
-        mut verdicts: Vec<Verdict>,
-        main: MainTable,
-        settings: Table,
+        analysis: &Analysis,
+        tables: Tables,
         figures: Vec<(&'static Figure, Made)>,
     ) -> Content {
-        // What was found stands before what could not be told.
-        verdicts.sort_by_key(|verdict| verdict.kind);
         let figures = figures.into_iter().map(|(figure, made)| Drawn {
             name: figure.name,
             title: figure.title,
@@ -91,27 +98,26 @@ impl Content {
         Content {
             name: study.name.clone(),
             question: study.question.clone(),
-            verdicts,
-            warnings: study.warnings.clone(),
+            verdicts: verdicts(analysis),
+            warnings: [&study.warnings[..], &analysis.warnings].concat(),
             counts: counts(study, records),
             facts: facts(study, records),
-            main,
+            tables,
             figures: figures.collect(),
-            settings,
             cost: cost_table(records),
             failures: causes(records),
             provenance: provenance(records),
         }
     }
 
-    fn of_kind(&self, kind: Kind) -> usize {
-        self.verdicts.iter().filter(|verdict| verdict.kind == kind).count()
+    fn found(&self, finding: Finding) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.finding == finding).count()
     }
 
     /// `Against vanilla: 2 better, 1 worse, 5 that cannot be told`.
     fn summary(&self) -> String {
-        let counts = [(Kind::Better, "better"), (Kind::Worse, "worse"), (Kind::Open, "that cannot be told")];
-        let said = counts.iter().map(|(kind, word)| (self.of_kind(*kind), word)).filter(|(n, _)| *n > 0);
+        let counts = [(Finding::Better, "better"), (Finding::Worse, "worse"), (Finding::Open, "that cannot be told")];
+        let said = counts.iter().map(|(finding, word)| (self.found(*finding), word)).filter(|(n, _)| *n > 0);
         let said: Vec<String> = said.map(|(n, word)| format!("{n} {word}")).collect();
         format!("Against {REFERENCE}: {}", said.join(", "))
     }
@@ -128,7 +134,7 @@ impl Content {
 
 impl Page<'_> {
     pub fn of<'a>(content: &'a Content, study: &Study, records: &[Record]) -> Page<'a> {
-        let main = &content.main;
+        let main = &content.tables.main;
         let mut views = vec![
             View { name: "Mean".to_owned(), table: &main.scores },
             View { name: "Median".to_owned(), table: &main.medians },
@@ -138,7 +144,8 @@ impl Page<'_> {
         Page {
             content,
             views,
-            settings: first_rows(&content.settings, "tables/settings.csv"),
+            comparisons: first_rows(&content.tables.comparisons, "tables/comparisons.csv"),
+            settings: first_rows(&content.tables.settings, "tables/settings.csv"),
             runs: run_list(study, records),
         }
     }

@@ -12,9 +12,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &["plan"]),
     ("method", &["plan", "spec"]),
     ("model", &[]),
+    ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
     ("schedule", &["plan", "protocol", "record"]),
-    ("frame", &["plan", "record"]),
+    ("frame", &["plan", "record", "stats"]),
     ("figure", &["frame"]),
     ("report", &["figure", "frame"]),
     // The worker program.

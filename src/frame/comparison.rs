@@ -1,0 +1,270 @@
+//! A mode against the reference, paired by seed: every number that says whether they differ, and the sentence.
+
+use super::{Cell, Difference, REFERENCE, difference};
+use crate::stats::{self, Interval, LEVEL, Permutation};
+
+/// Scores are raw, not in points.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The task, or `the average of 4 tasks`.
+    pub task: String,
+    pub model: String,
+    pub train_size: Option<u32>,
+    pub mode: String,
+    /// The mode and what is compared beside it.
+    pub line: String,
+    /// The setting that was chosen: `p=0.3 lr=2e-5`, or nothing.
+    pub choice: String,
+    /// Where, in words: the task, with model and size where the study has several.
+    pub place: String,
+    /// Runs that went wrong on either side, in words, or nothing.
+    pub trouble: String,
+    /// Pairs, mean and standard error.
+    pub difference: Difference,
+    /// 95 %, of the mean difference; `None` of one pair.
+    pub interval: Option<Interval>,
+    /// The sign-flip test.
+    pub permutation: Permutation,
+    /// p of Wilcoxon's signed-rank test.
+    pub wilcoxon: f64,
+    /// The sign-flip p after Holm over `family` comparisons, those of the whole study.
+    pub holm: f64,
+    pub family: usize,
+    /// Cohen's d_z with Hedges' correction.
+    pub effect: Option<f64>,
+    /// Probability that a run of the mode scores more than one of the reference; seeds need not be shared.
+    pub improvement: f64,
+    /// ε of Almost Stochastic Order: below 0.5 the mode is the better one.
+    pub epsilon: Option<f64>,
+    /// Seeds at which a paired t test would see an effect of this size four times of five; never fewer than a sign-flip
+    /// test needs. `None` where it is more than 10,000 or the effect is not known.
+    pub seeds_needed: Option<usize>,
+}
+
+/// What a comparison found, at 5 % after Holm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    Better,
+    Worse,
+    /// The seeds cannot tell.
+    Open,
+}
+
+impl Comparison {
+    /// On one task. `holm` and `family` are those of a family of one until [`adjust`] sets them. `None` where the two
+    /// share no seed.
+    pub(super) fn of(cell: &Cell, reference: &Cell, said: &[String]) -> Option<Comparison> {
+        let paired = difference(cell, reference)?;
+        let differences: Vec<f64> =
+            cell.scores.iter().filter_map(|(seed, score)| Some(score - reference.scores.get(seed)?)).collect();
+        let scores = |c: &Cell| c.scores.values().copied().collect::<Vec<f64>>();
+        let (own, others) = (scores(cell), scores(reference));
+        let permutation = stats::sign_flips(&differences)?;
+        let effect = stats::hedges(&differences);
+        Some(Comparison {
+            task: cell.task.clone(),
+            model: cell.model.clone(),
+            train_size: cell.train_size,
+            mode: cell.mode.clone(),
+            line: cell.line(),
+            choice: cell.choice(),
+            place: [&[cell.task.clone()], said].concat().join(", "),
+            trouble: trouble(cell, reference),
+            interval: stats::mean_interval(&differences),
+            permutation,
+            wilcoxon: stats::signed_rank(&differences)?,
+            holm: permutation.p,
+            family: 1,
+            effect,
+            improvement: stats::improvement(&own, &others)?,
+            epsilon: stats::almost_dominance(&own, &others),
+            seeds_needed: effect.and_then(stats::seeds_needed).map(|n| n.max(least_seeds())),
+            difference: paired,
+        })
+    }
+
+    pub fn finding(&self) -> Finding {
+        match self.holm < LEVEL {
+            true if self.difference.mean > 0.0 => Finding::Better,
+            true if self.difference.mean < 0.0 => Finding::Worse,
+            _ => Finding::Open,
+        }
+    }
+
+    /// The sentence for a reader who reads nothing else.
+    pub fn verdict(&self) -> String {
+        let (line, place, n) = (&self.line, &self.place, self.difference.pairs);
+        let mean = self.difference.mean * 100.0;
+        let seeds = if n == 1 { "1 seed".to_owned() } else { format!("{n} seeds") };
+        let range = self.interval.map_or(String::new(), |i| format!(" [{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0));
+        let p = format!("{} after Holm over {}", p_is(self.holm), comparisons(self.family));
+        let told = |word: &str, range: String| {
+            let by = mean.abs();
+            format!("{line} is {word} than {REFERENCE} on {place} by {by:.1} points{range}, {p}, {seeds}")
+        };
+        let noise = self.interval.map_or(0.0, Interval::half_width) * 100.0;
+        let unreachable = format!("with {seeds} no test can reach {LEVEL}");
+        let sentence = match self.finding() {
+            Finding::Better => told("better", range),
+            Finding::Worse => {
+                // The interval of how much worse it is.
+                let turned = self
+                    .interval
+                    .map_or(String::new(), |i| format!(" [{:.1}, {:.1}]", -i.high * 100.0, -i.low * 100.0));
+                told("worse", turned)
+            }
+            Finding::Open if n == 1 => {
+                format!(
+                    "1 seed cannot tell {line} from {REFERENCE} on {place} (difference {mean:+.1}): it has no spread"
+                )
+            }
+            Finding::Open => {
+                let about = format!("the difference {mean:+.1} of {line} and {REFERENCE} on {place}");
+                let noisy = mean.abs() <= noise;
+                let relation = if noisy { "is within" } else { "is beyond" };
+                let why = match stats::least_p(n as usize) >= LEVEL {
+                    true => format!("{} {unreachable}", if noisy { "and" } else { "but" }),
+                    false if noisy => p,
+                    false => format!("but {p}"),
+                };
+                format!("{seeds} cannot tell: {about} {relation} the noise {noise:.1}, {why}")
+            }
+        };
+        let trouble = &self.trouble;
+        if trouble.is_empty() { format!("{sentence}.") } else { format!("{sentence}. Went wrong: {trouble}.") }
+    }
+
+    /// How many seeds it would take, where this number of seeds cannot tell.
+    pub fn power_line(&self) -> Option<String> {
+        if self.finding() != Finding::Open || self.effect.is_none() {
+            return None;
+        }
+        Some(match self.seeds_needed {
+            Some(n) => format!("About {n} seeds would show it at 80 % power, were the effect as large as seen."),
+            None => "More than 10,000 seeds would be needed to show so small an effect.".to_owned(),
+        })
+    }
+}
+
+/// Sets Holm's p over all of them as one family.
+pub(super) fn adjust<'a>(comparisons: impl IntoIterator<Item = &'a mut Comparison>) {
+    let all: Vec<&mut Comparison> = comparisons.into_iter().collect();
+    let raw: Vec<f64> = all.iter().map(|c| c.permutation.p).collect();
+    let family = raw.len();
+    for (comparison, p) in all.into_iter().zip(stats::holm(&raw)) {
+        (comparison.holm, comparison.family) = (p, family);
+    }
+}
+
+/// The fewest pairs at which a sign-flip test can reach 5 %.
+fn least_seeds() -> usize {
+    (1..).find(|n| stats::least_p(*n) < LEVEL).unwrap_or(usize::MAX)
+}
+
+fn trouble(cell: &Cell, reference: &Cell) -> String {
+    let of = |c: &Cell, name: String| {
+        let trouble = c.trouble();
+        (!trouble.is_empty()).then(|| format!("{name} {trouble}"))
+    };
+    let both = [of(cell, cell.line()), of(reference, reference.line())];
+    both.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// A p value with two or three decimals: `0.02`, `0.023`, `0.40`, `< 0.001`.
+pub(super) fn p_text(p: f64) -> String {
+    match p {
+        ..0.001 => "< 0.001".to_owned(),
+        ..0.1 => format!("{p:.3}").trim_end_matches('0').to_owned(),
+        _ => format!("{p:.2}"),
+    }
+}
+
+/// `p = 0.02`.
+fn p_is(p: f64) -> String {
+    if p < 0.001 { format!("p {}", p_text(p)) } else { format!("p = {}", p_text(p)) }
+}
+
+fn comparisons(n: usize) -> String {
+    if n == 1 { "1 comparison".to_owned() } else { format!("{n} comparisons") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::example;
+
+    fn compared(differences: &[f64]) -> Comparison {
+        let seeds = || 1u64..;
+        let reference: Vec<(u64, f64)> = seeds().zip(differences).map(|(s, _)| (s, 0.6 + 0.001 * s as f64)).collect();
+        let own: Vec<(u64, f64)> =
+            reference.iter().zip(differences).map(|((seed, score), d)| (*seed, score + d)).collect();
+        Comparison::of(&example::cell("child-d", &own), &example::cell("vanilla", &reference), &[]).unwrap()
+    }
+
+    #[test]
+    fn a_clear_difference_is_said_with_all_that_stands_behind_it() {
+        let mut found = compared(&[0.02, 0.018, 0.022, 0.019, 0.021, 0.02, 0.017, 0.023]);
+        adjust([&mut found]);
+        assert_eq!(found.finding(), Finding::Better);
+        let said = found.verdict();
+        assert_eq!(
+            said,
+            "child-d is better than vanilla on rte by 2.0 points [1.8, 2.2], p = 0.008 after Holm over 1 comparison, 8 seeds."
+        );
+        assert_eq!((found.power_line(), found.epsilon, found.seeds_needed), (None, Some(0.0), Some(6)));
+
+        let turned = compared(&[-0.02, -0.018, -0.022, -0.019, -0.021, -0.02, -0.017, -0.023]);
+        assert_eq!(turned.finding(), Finding::Worse);
+        assert!(turned.verdict().starts_with("child-d is worse than vanilla on rte by 2.0 points [1.8, 2.2]"));
+    }
+
+    #[test]
+    fn few_seeds_cannot_tell_and_it_says_why() {
+        let noisy = compared(&[0.02, -0.01, 0.014]);
+        assert_eq!(
+            noisy.verdict(),
+            "3 seeds cannot tell: the difference +0.8 of child-d and vanilla on rte is within the noise 3.9, and with 3 \
+             seeds no test can reach 0.05."
+        );
+        assert!(noisy.power_line().unwrap().starts_with("About "));
+        let clear = compared(&[0.02, 0.021, 0.019, 0.02]);
+        assert_eq!(clear.finding(), Finding::Open);
+        assert!(clear.verdict().ends_with("is beyond the noise 0.1, but with 4 seeds no test can reach 0.05."));
+        assert_eq!(
+            clear.power_line().unwrap(),
+            "About 6 seeds would show it at 80 % power, were the effect as large as seen."
+        );
+        assert_eq!(
+            compared(&[0.02]).verdict(),
+            "1 seed cannot tell child-d from vanilla on rte (difference +2.0): it has no spread."
+        );
+    }
+
+    #[test]
+    fn equal_scores_are_no_difference() {
+        let found = compared(&[0.0; 8]);
+        assert_eq!((found.finding(), found.holm, found.effect, found.power_line()), (Finding::Open, 1.0, None, None));
+        assert!(found.verdict().starts_with("8 seeds cannot tell: the difference +0.0"));
+    }
+
+    #[test]
+    fn a_family_makes_it_harder() {
+        let mut family: Vec<Comparison> = (0..9).map(|_| compared(&[0.02, 0.021, 0.019, 0.02, 0.022, 0.018])).collect();
+        assert_eq!(family[0].finding(), Finding::Better);
+        adjust(&mut family);
+        assert!(family.iter().all(|c| c.finding() == Finding::Open && c.family == 9));
+        let said = family[0].verdict();
+        assert!(
+            said.contains("is beyond the noise") && said.ends_with("but p = 0.28 after Holm over 9 comparisons."),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn p_values_are_short() {
+        let said: Vec<String> = [0.0001, 0.02, 0.0234, 0.4, 1.0].into_iter().map(p_text).collect();
+        assert_eq!(said, ["< 0.001", "0.02", "0.023", "0.40", "1.00"]);
+    }
+}
