@@ -48,6 +48,7 @@ pub fn without_overlaps(store: &Store, manifest: Manifest) -> Result<Study> {
         select: manifest.select,
         paper: manifest.paper,
         planned: manifest.runs,
+        folder: Some(store.runs()),
         warnings: different_origins(&records),
         overlaps: Vec::new(),
         overlap_parts: Vec::new(),

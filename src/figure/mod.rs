@@ -2,6 +2,7 @@
 //! fonts and colours.
 
 mod critical_difference;
+mod curves;
 mod distance;
 mod dots;
 mod forgetting;
@@ -11,6 +12,7 @@ mod low_resource;
 mod measured;
 mod overlap;
 mod overlap_parts;
+mod pdf;
 mod reserve_rate;
 mod sharpness;
 mod style;
@@ -18,7 +20,7 @@ mod transfer;
 mod update_variance;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
@@ -27,6 +29,7 @@ use plotters::prelude::*;
 use crate::frame::{
     Cell, MaskUse, Overlap, PartOverlap, REFERENCE, Record, RunId, Study, mask_uses, replace, study_cells,
 };
+use curves::Course;
 use style::Pen;
 
 /// Every figure of a report, in its order.
@@ -54,6 +57,8 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure { name: "sharpness", title: "Sharpness where training ended", make: picture::<sharpness::Sharpness> },
     Figure { name: "distance", title: "Distance from the pre-trained point", make: picture::<distance::Distance> },
+    Figure { name: "learning-score", title: "Dev score while training", make: picture::<curves::ScoreCurves> },
+    Figure { name: "learning-loss", title: "Training loss", make: picture::<curves::LossCurves> },
 ];
 
 pub struct Figure {
@@ -71,21 +76,31 @@ pub struct Data {
     pub overlap_parts: Vec<PartOverlap>,
     /// The runs that measured something besides their scores.
     pub measured: HashMap<RunId, Record>,
+    /// What runs had measured by the end of each epoch.
+    pub courses: HashMap<RunId, Course>,
     /// Names of the tasks that runs were trained on.
     pub trained_on: BTreeSet<String>,
+    /// Where the runs' own folders lie, with the steps that they wrote.
+    pub folder: Option<PathBuf>,
 }
 
 impl Data {
     pub fn of(study: &Study) -> Result<Data> {
-        let records = study.records_in_order();
-        Ok(Data {
-            cells: study_cells(study)?,
-            masks: mask_uses(&records),
+        Ok(Data::with(study, &study.records_in_order(), study_cells(study)?))
+    }
+
+    /// The same where the records in their order and their cells are at hand.
+    pub fn with(study: &Study, records: &[Record], cells: Vec<Cell>) -> Data {
+        Data {
+            cells,
+            masks: mask_uses(records),
             overlaps: study.overlaps.clone(),
             overlap_parts: study.overlap_parts.clone(),
-            measured: measured::measured(&records),
+            measured: measured::measured(records),
+            courses: Course::of(records),
             trained_on: records.iter().map(|r| r.run.task.name.clone()).collect(),
-        })
+            folder: study.folder.clone(),
+        }
     }
 
     /// The names of lines by number, the same in every figure: 0 is the reference, whether it ran or not.
@@ -125,9 +140,13 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Writes `<name>.svg`, `<name>.png` and `<name>.csv` into the folder.
+    /// The endings of the files that a figure leaves.
+    pub const ENDINGS: [&str; 4] = ["svg", "png", "pdf", "csv"];
+
+    /// Writes `<name>.svg`, `<name>.png`, `<name>.pdf` and `<name>.csv` into the folder.
     pub fn write(&self, folder: &Path, name: &str) -> Result<()> {
         replace(&folder.join(format!("{name}.svg")), self.svg.as_bytes())?;
+        replace(&folder.join(format!("{name}.pdf")), &pdf::from_svg(&self.svg)?)?;
         replace(&folder.join(format!("{name}.csv")), self.csv.as_bytes())?;
         // The bitmap encoder writes only to a path, so it is given one that nobody reads.
         let own = tempfile::tempdir_in(folder).with_context(|| format!("cannot write in {}", folder.display()))?;
@@ -198,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_of_a_whole_sweep_is_written_three_times() {
+    fn every_figure_of_a_whole_sweep_is_written_in_every_format() {
         let folder = tempfile::tempdir().unwrap();
         // Few runs measure everything, and few sweeps have five tasks and several sizes.
         let (whole, measured) = (example::good(5, 3, &[Some(100), Some(300), None]), example::measured(2, 3));
@@ -212,7 +231,7 @@ mod tests {
             assert!(picture.svg.contains("<svg") && picture.csv.lines().count() > 3, "{name}");
             assert!(!picture.svg.contains("NaN") && !picture.csv.contains("NaN"), "{name}");
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3 * FIGURES.len());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), Picture::ENDINGS.len() * FIGURES.len());
     }
 
     #[test]

@@ -56,10 +56,12 @@ struct Measured {
 }
 
 fn measured(study: &Study) -> Result<Measured> {
-    let mut records = targets(&study.records_in_order());
+    let ordered = study.records_in_order();
+    let mut records = targets(&ordered);
     let mut warnings = Vec::new();
     if study.select == Select::Half {
-        (records, warnings) = on_the_odd_half(records);
+        let (halved, told) = on_the_odd_half(records.into_owned());
+        (records, warnings) = (halved.into(), told);
     }
     let mut summary = summary(&runs(&records)?)?;
     let mut cells = cells(&summary, &study.tune)?;

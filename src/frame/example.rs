@@ -27,7 +27,10 @@ pub fn record(task: &str, mode: &str, p: Option<f64>, seed: u64, score: f64) -> 
     let outcome = Outcome {
         metric: metric.to_owned(),
         dev,
-        epochs: vec![Epoch { epoch: 1, step: 10, loss: 0.4, dev: Default::default() }],
+        epochs: vec![
+            Epoch { epoch: 1, step: 5, loss: 0.6, dev: [(metric.to_owned(), Some(score - 0.1))].into() },
+            Epoch { epoch: 2, step: 10, loss: 0.4, dev: [(metric.to_owned(), Some(score))].into() },
+        ],
         collapsed: false,
         steps: 10,
         train_examples: 160,
@@ -101,6 +104,7 @@ pub fn study(records: Vec<Record>) -> Study {
         overlaps: Vec::new(),
         overlap_parts: Vec::new(),
         warnings: Vec::new(),
+        folder: None,
     }
 }
 

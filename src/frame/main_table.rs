@@ -16,6 +16,9 @@ use crate::record::store::Select;
 #[derive(Debug, Clone, PartialEq)]
 pub struct MainTable {
     pub scores: Table,
+    /// The same rows with the median and the best seed instead.
+    pub medians: Table,
+    pub maxima: Table,
     /// Against the reference; `None` where no other mode shares a seed with it.
     pub differences: Option<Table>,
     /// A line for each entry, with every number behind it, in points.
@@ -45,6 +48,14 @@ pub fn main_table(analysis: &Analysis) -> Result<MainTable> {
         )],
         ..Table::default()
     };
+    let plain = |note: &str| Table {
+        columns: scores.columns.clone(),
+        headings: heads.count(),
+        notes: vec![note.to_owned()],
+        ..Table::default()
+    };
+    let mut medians = plain("Median over seeds on the dev set, in points (×100).");
+    let mut maxima = plain("Best seed on the dev set, in points (×100): what one run can reach, not what to expect.");
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(CSV_COLUMNS)?;
     let mut alone = Vec::new();
@@ -81,6 +92,14 @@ pub fn main_table(analysis: &Analysis) -> Result<MainTable> {
             entries.push(Entry { text: points(mean, None), best, ..Entry::default() });
             apart.push(average(gaps.into_iter()).map_or("–".to_owned(), |d| format!("{:+.1}", d * 100.0)).into());
         }
+        let row_of = |statistic: fn(&Cell) -> Option<f64>| -> Vec<Entry> {
+            let values: Vec<Option<f64>> = row.cells.iter().map(|cell| cell.and_then(statistic)).collect();
+            let over_tasks = (tasks.len() > 1).then(|| average(values.iter().copied()));
+            let texts = values.iter().copied().chain(over_tasks).map(|value| points(value, None).into());
+            heads.row(&row.block, &name).into_iter().chain(texts).collect()
+        };
+        medians.rows.push(row_of(|cell| cell.median));
+        maxima.rows.push(row_of(|cell| cell.max));
         scores.rows.push(entries);
         if compared {
             differences.rows.push(apart);
@@ -93,11 +112,12 @@ pub fn main_table(analysis: &Analysis) -> Result<MainTable> {
         differences.notes.push(format!("{why}: {}.", alone.join(", ")));
     }
     if tasks.len() < 2 {
-        scores.columns.pop();
-        differences.columns.pop();
+        for table in [&mut scores, &mut medians, &mut maxima, &mut differences] {
+            table.columns.pop();
+        }
     }
     let csv = String::from_utf8(csv.into_inner().map_err(|e| e.into_error())?)?;
-    Ok(MainTable { scores, differences: (!differences.rows.is_empty()).then_some(differences), csv })
+    Ok(MainTable { scores, medians, maxima, differences: (!differences.rows.is_empty()).then_some(differences), csv })
 }
 
 const CSV_COLUMNS: [&str; 23] = [

@@ -26,7 +26,7 @@ mod targets;
 mod versus;
 mod write;
 
-pub use crate::plan::RunId;
+pub use crate::plan::{Run, RunId, is_rate};
 pub use crate::record::mask::Overlap;
 pub use crate::record::parts::PartOverlap;
 pub use crate::record::store::replace;
@@ -49,7 +49,7 @@ pub use settings_table::settings_table;
 pub use steps::steps;
 pub use study::Study;
 pub use summary::summary;
-pub use table::{Entry, Table, duration, points};
+pub use table::{Entry, Table, duration, markdown_text, points};
 pub use targets::{target_name, targets};
 pub use versus::{Match, Verdict, Versus, versus};
 pub use write::{csv_bytes, write};

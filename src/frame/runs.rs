@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn one_row_a_run_with_nulls_where_nothing_is() {
-        let records = example::nasty().records_in_order();
+        let study = example::nasty();
+        let records = study.records_in_order();
         let frame = runs(&records).unwrap();
         assert_eq!(frame.height(), records.len());
         for (i, record) in records.iter().enumerate() {

@@ -92,7 +92,7 @@ fn latex_entry(entry: &Entry) -> String {
 }
 
 /// Text that Markdown shows as it is, inside a table too.
-fn markdown_text(text: &str) -> String {
+pub fn markdown_text(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

@@ -1,5 +1,7 @@
 //! The other tasks of a run as records of their own, so that tables, statistics and figures need not know of them.
 
+use std::borrow::Cow;
+
 use crate::record::{End, Outcome, Record, Way};
 
 /// How a task is called that a run of another one was scored on: `mnli → snli`.
@@ -13,7 +15,12 @@ pub fn target_name(trained: &str, way: Way, task: &str) -> String {
 
 /// Every record, followed by one for each other task that it was scored on: same run, id and cost, with the scores of
 /// that task. A run without an outcome stands once, under its own task. Costs are to be summed over `records` instead.
-pub fn targets(records: &[Record]) -> Vec<Record> {
+/// Where no run was scored elsewhere, these are the records themselves, not copied.
+pub fn targets(records: &[Record]) -> Cow<'_, [Record]> {
+    let is_elsewhere = |record: &Record| record.outcome().is_some_and(|outcome| !outcome.elsewhere.is_empty());
+    if !records.iter().any(is_elsewhere) {
+        return Cow::Borrowed(records);
+    }
     let mut all = Vec::new();
     for record in records {
         all.push(record.clone());
@@ -31,7 +38,7 @@ pub fn targets(records: &[Record]) -> Vec<Record> {
             all.push(other);
         }
     }
-    all
+    Cow::Owned(all)
 }
 
 #[cfg(test)]
@@ -56,7 +63,8 @@ mod tests {
             dev_examples: 9,
             source_after: None,
         });
-        let all = targets(&[record.clone()]);
+        let records = [record.clone()];
+        let all = targets(&records);
         assert_eq!(all[0], record);
         assert_eq!((all[1].run.task.name.as_str(), all[1].score(), all.len()), ("mnli → snli", Some(0.7), 2));
         assert_eq!(all[1].id, record.id);

@@ -65,7 +65,8 @@ impl Store {
         self.root.join("cache")
     }
 
-    fn runs(&self) -> PathBuf {
+    /// The folder with a folder for each run.
+    pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }
 

@@ -1,6 +1,13 @@
 //! `reports/<sweep>/`: tables, figures and one page that shows them, from a study. The same study gives the same bytes.
 
+mod cost;
+mod failures;
+mod log_tail;
+mod macros;
 mod page;
+mod provenance;
+mod run_list;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +16,7 @@ use askama::Template;
 
 pub use crate::frame::Study;
 
-use crate::figure::{Data, FIGURES, Made};
+use crate::figure::{Data, FIGURES, Made, Picture};
 use crate::frame::{
     Table, analyse, comparisons_csv, comparisons_table, csv_bytes, main_table, overall_table, published_table, replace,
     settings_table,
@@ -26,8 +33,9 @@ pub struct Written {
     pub skipped: Vec<(String, String)>,
 }
 
-/// Writes `index.html`, `tables/{main,settings}.{md,tex,csv}` and `figures/<name>.{svg,png,csv}` under `out`. A study
-/// without a finished run still makes a page. Errors are those of the file system.
+/// Writes `index.html`, `report.md`, `tables/{main,comparisons,settings}.{md,tex,csv}`, `tables/macros.tex`, where they
+/// have rows `tables/{overall,published}.{md,tex}`, and `figures/<name>.{svg,png,pdf,csv}` under `out`. A study without a
+/// finished run still makes a page. Errors are those of the file system.
 pub fn write(study: &Study, out: &Path) -> Result<Written> {
     let records = study.records_in_order();
     let analysis = analyse(study)?;
@@ -48,6 +56,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("main.md"), with_differences(Table::markdown).as_bytes())?;
     put(tables.join("main.tex"), with_differences(Table::latex).as_bytes())?;
     put(tables.join("main.csv"), main.csv.as_bytes())?;
+    put(tables.join("macros.tex"), macros::macros(&main.csv)?.as_bytes())?;
     put(tables.join("settings.md"), settings.markdown().as_bytes())?;
     put(tables.join("settings.tex"), settings.latex().as_bytes())?;
     put(tables.join("settings.csv"), &csv_bytes(&flat)?)?;
@@ -55,22 +64,23 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
     put(tables.join("comparisons.md"), comparisons.markdown().as_bytes())?;
     put(tables.join("comparisons.tex"), comparisons.latex().as_bytes())?;
     put(tables.join("comparisons.csv"), comparisons_csv(&analysis)?.as_bytes())?;
-    for (name, table) in [("overall", Some(overall_table(&analysis))), ("published", published_table(study, &analysis))]
-    {
-        let Some(table) = table.filter(|t| !t.rows.is_empty()) else { continue };
+    let overall = Some(overall_table(&analysis)).filter(|t| !t.rows.is_empty());
+    let published = published_table(study, &analysis).filter(|t| !t.rows.is_empty());
+    for (name, table) in [("overall", &overall), ("published", &published)] {
+        let Some(table) = table else { continue };
         put(tables.join(format!("{name}.md")), table.markdown().as_bytes())?;
         put(tables.join(format!("{name}.tex")), table.latex().as_bytes())?;
     }
 
     let folder = out.join("figures");
-    let data = Data::of(study)?;
+    let data = Data::with(study, &records, analysis.cells.clone());
     let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
     for figure in FIGURES {
         let made = (figure.make)(&data).with_context(|| format!("the figure {}", figure.name))?;
         match &made {
             Made::Picture(picture) => {
                 picture.write(&folder, figure.name)?;
-                files.extend(["svg", "png", "csv"].map(|end| folder.join(format!("{}.{end}", figure.name))));
+                files.extend(Picture::ENDINGS.map(|end| folder.join(format!("{}.{end}", figure.name))));
             }
             Made::Skipped(reason) => {
                 remove_stale(&folder, figure.name)?;
@@ -79,18 +89,23 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         }
         drawn.push((figure, made));
     }
-    let told = Study { warnings: [&study.warnings[..], &analysis.warnings].concat(), ..study.clone() };
-    let page = page::Page::of(&told, &records, main, settings, drawn);
-    let html = page.render().context("the page of the report")?;
-    let index = out.join("index.html");
-    replace(&index, html.as_bytes())?;
-    files.push(index.clone());
+    let tables = page::Tables { main, comparisons, overall, published, settings };
+    let content = page::Content::of(study, &records, &analysis, tables, drawn);
+    let mut put = |name: &str, text: String| -> Result<PathBuf> {
+        let path = out.join(name);
+        replace(&path, text.as_bytes())?;
+        files.push(path.clone());
+        Ok(path)
+    };
+    put("report.md", page::Markdown::of(&content).render().context("the report in Markdown")?)?;
+    let page = page::Page::of(&content, study, &records);
+    let index = put("index.html", page.render().context("the page of the report")?)?;
     Ok(Written { index, files, skipped })
 }
 
 /// A picture of an earlier report must not stand beside a page that says there is none.
 fn remove_stale(folder: &Path, name: &str) -> Result<()> {
-    for end in ["svg", "png", "csv"] {
+    for end in Picture::ENDINGS {
         let path = folder.join(format!("{name}.{end}"));
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -120,15 +135,15 @@ mod tests {
         let study = example::good(3, 2, &[Some(100), None]);
         let (_one, first, html) = page(&study);
         let (_two, second, _) = page(&study);
-        assert_eq!(first.files.len(), 11 + 9 + 1);
+        assert_eq!(first.files.len(), 12 + 4 * FIGURES.len() + 2);
         for (a, b) in first.files.iter().zip(&second.files) {
             assert_eq!(fs::read(a).unwrap(), fs::read(b).unwrap(), "{}", a.display());
         }
-        assert_eq!(html.matches("<svg").count(), 3);
+        assert_eq!(html.matches("<svg").count(), FIGURES.len());
         for link in ["tables/main.tex", "figures/overlap.png", "figures/low-resource.csv", "figures/reserve-rate.svg"] {
             assert!(html.contains(&format!("href=\"{link}\"")), "{link}");
         }
-        for remote in ["src=", "href=\"http", "href=\"//", "url(", "@import"] {
+        for remote in [" src=", "href=\"http", "href=\"//", "url(", "@import"] {
             assert!(!html.contains(remote), "the page loads something else: {remote}");
         }
     }
@@ -146,11 +161,11 @@ mod tests {
     #[test]
     fn names_and_messages_are_escaped_and_failures_told() {
         let (_folder, written, html) = page(&example::nasty());
-        assert!(!html.contains("<script") && !html.contains("<b>&\"rte"), "raw names in the page");
+        assert!(!html.contains("<script>alert") && !html.contains("<b>&\"rte"), "raw names in the page");
         for told in ["out of memory", "data/x.tsv:3: 2 fields, 3 expected", "not yet run", "is &#60;stale&#62;"] {
             assert!(html.contains(told), "{told}");
         }
-        assert_eq!(written.skipped.len(), FIGURES.len() - 1, "there are reserve rates to draw, and nothing else");
+        assert!(written.skipped.iter().any(|(name, _)| name == "low-resource"));
         let tex = fs::read_to_string(written.index.with_file_name("tables").join("main.tex")).unwrap();
         assert!(tex.contains("rte\\_1") && tex.contains("vanilla\\_\\textbar{}x\\$"), "{tex}");
     }

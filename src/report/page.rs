@@ -1,28 +1,56 @@
-//! The page as plain values; `templates/report.html` sets them.
+//! The page, and the same for a repository, as plain values; `templates/report.html` and `templates/report.md` set them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 
 use askama::Template;
 
+use super::cost::cost_table;
+use super::failures::{Cause, causes};
+use super::provenance::{Fact, facts, provenance};
+use super::run_list::{RunList, run_list};
+use super::verdict::{Verdict, verdicts};
 use crate::figure::{Figure, Made, Picture};
-use crate::frame::{MainTable, REFERENCE, Record, RunId, Study, Table, duration, points};
+use crate::frame::{Analysis, Finding, MainTable, REFERENCE, Record, RunId, Study, Table};
 
 #[derive(Template)]
 #[template(path = "report.html")]
-pub struct Page {
+pub struct Page<'a> {
+    content: &'a Content,
+    views: Vec<View<'a>>,
+    comparisons: Table,
+    settings: Table,
+    runs: RunList,
+}
+
+#[derive(Template)]
+#[template(path = "report.md")]
+pub struct Markdown<'a> {
+    content: &'a Content,
+}
+
+/// What both show.
+pub struct Content {
     name: String,
     question: Option<String>,
+    verdicts: Vec<Verdict>,
+    warnings: Vec<String>,
     counts: Vec<Count>,
     facts: Vec<Fact>,
-    warnings: Vec<String>,
-    main: Table,
-    differences: Option<Table>,
-    reference: &'static str,
+    tables: Tables,
     figures: Vec<Drawn>,
-    settings: Table,
+    cost: Table,
     failures: Vec<Cause>,
-    runs: Vec<Row>,
     provenance: Vec<Fact>,
+}
+
+pub struct Tables {
+    pub main: MainTable,
+    pub comparisons: Table,
+    /// Over tasks, where a line has two or more.
+    pub overall: Option<Table>,
+    /// Published numbers beside ours, where the study asks for them.
+    pub published: Option<Table>,
+    pub settings: Table,
 }
 
 struct Count {
@@ -32,47 +60,33 @@ struct Count {
     word: &'static str,
 }
 
-struct Fact {
-    name: &'static str,
-    value: String,
-}
-
 struct Drawn {
     name: &'static str,
     title: &'static str,
     drawn: Result<Picture, String>,
 }
 
-/// Runs that failed alike.
-struct Cause {
-    name: &'static str,
-    runs: Vec<Failed>,
+/// One way to look at the main table.
+struct View<'a> {
+    name: String,
+    table: &'a Table,
 }
 
-struct Failed {
-    label: String,
-    sentence: String,
-}
+/// Rows of a table that a page bears, and verdicts that stand open on it.
+const MOST_ROWS: usize = 400;
+const MOST_VERDICTS: usize = 24;
+/// Bytes of a figure's CSV that the page carries along.
+const MOST_CSV: usize = 200 << 10;
 
-struct Row {
-    kind: &'static str,
-    label: String,
-    id: String,
-    ended: String,
-    score: String,
-    seconds: String,
-    device: String,
-}
-
-impl Page {
-    /// `records` in the order of the plan.
+impl Content {
+    /// `records` in the order of the plan, each run once.
     pub fn of(
         study: &Study,
         records: &[Record],
-        main: MainTable,
-        settings: Table,
+        analysis: &Analysis,
+        tables: Tables,
         figures: Vec<(&'static Figure, Made)>,
-    ) -> Page {
+    ) -> Content {
         let figures = figures.into_iter().map(|(figure, made)| Drawn {
             name: figure.name,
             title: figure.title,
@@ -81,29 +95,104 @@ impl Page {
                 Made::Skipped(reason) => Err(reason),
             },
         });
-        Page {
+        Content {
             name: study.name.clone(),
             question: study.question.clone(),
+            verdicts: verdicts(analysis),
+            warnings: [&study.warnings[..], &analysis.warnings].concat(),
             counts: counts(study, records),
             facts: facts(study, records),
-            warnings: study.warnings.clone(),
-            main: main.scores,
-            differences: main.differences,
-            reference: REFERENCE,
+            tables,
             figures: figures.collect(),
-            settings,
-            failures: failures(records),
-            runs: rows(study, records),
+            cost: cost_table(records),
+            failures: causes(records),
             provenance: provenance(records),
         }
     }
+
+    fn found(&self, finding: Finding) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.finding == finding).count()
+    }
+
+    /// `Against vanilla: 2 better, 1 worse, 5 that cannot be told`.
+    fn summary(&self) -> String {
+        let counts = [(Finding::Better, "better"), (Finding::Worse, "worse"), (Finding::Open, "that cannot be told")];
+        let said = counts.iter().map(|(finding, word)| (self.found(*finding), word)).filter(|(n, _)| *n > 0);
+        let said: Vec<String> = said.map(|(n, word)| format!("{n} {word}")).collect();
+        format!("Against {REFERENCE}: {}", said.join(", "))
+    }
+
+    fn first_verdicts(&self) -> &[Verdict] {
+        &self.verdicts[..self.verdicts.len().min(MOST_VERDICTS)]
+    }
+
+    fn other_verdicts(&self) -> &[Verdict] {
+        let rest = &self.verdicts[self.first_verdicts().len()..];
+        &rest[..rest.len().min(MOST_ROWS)]
+    }
+}
+
+impl Page<'_> {
+    pub fn of<'a>(content: &'a Content, study: &Study, records: &[Record]) -> Page<'a> {
+        let main = &content.tables.main;
+        let mut views = vec![
+            View { name: "Mean".to_owned(), table: &main.scores },
+            View { name: "Median".to_owned(), table: &main.medians },
+            View { name: "Best seed".to_owned(), table: &main.maxima },
+        ];
+        views.extend(main.differences.as_ref().map(|table| View { name: format!("Difference to {REFERENCE}"), table }));
+        Page {
+            content,
+            views,
+            comparisons: first_rows(&content.tables.comparisons, "tables/comparisons.csv"),
+            settings: first_rows(&content.tables.settings, "tables/settings.csv"),
+            runs: run_list(study, records),
+        }
+    }
+}
+
+impl<'a> Markdown<'a> {
+    pub fn of(content: &'a Content) -> Markdown<'a> {
+        Markdown { content }
+    }
+}
+
+impl Drawn {
+    /// The CSV as a link that needs no other file; `None` where it would weigh too much.
+    fn data_link(&self) -> Option<String> {
+        let picture = self.drawn.as_ref().ok()?;
+        (picture.csv.len() <= MOST_CSV)
+            .then(|| format!("data:text/csv;charset=utf-8,{}", percent_encoded(&picture.csv)))
+    }
+}
+
+/// The text as the rest of a data URI.
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 5 / 4);
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b',' | b'=' => out.push(byte.into()),
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}
+
+/// As much of a table as a page bears, and where the rest is.
+fn first_rows(table: &Table, file: &str) -> Table {
+    let mut first = table.clone();
+    if table.rows.len() > MOST_ROWS {
+        first.rows.truncate(MOST_ROWS);
+        first.notes.push(format!("The first {MOST_ROWS} of {} rows; all are in {file}.", table.rows.len()));
+    }
+    first
 }
 
 fn counts(study: &Study, records: &[Record]) -> Vec<Count> {
     let done = records.iter().filter(|r| r.outcome().is_some()).count();
     let failed = records.len() - done;
-    let known: HashMap<&RunId, ()> = records.iter().map(|r| (&r.id, ())).collect();
-    let waiting = study.planned.iter().filter(|(id, _)| !known.contains_key(id)).count();
+    let known: HashSet<&RunId> = records.iter().map(|r| &r.id).collect();
+    let waiting = study.planned.iter().filter(|(id, _)| !known.contains(id)).count();
     vec![
         Count { kind: "planned", number: study.planned.len(), word: "runs planned" },
         Count { kind: "done", number: done, word: "done" },
@@ -112,128 +201,23 @@ fn counts(study: &Study, records: &[Record]) -> Vec<Count> {
     ]
 }
 
-fn facts(study: &Study, records: &[Record]) -> Vec<Fact> {
-    let runs = || study.planned.iter().map(|(_, run)| run);
-    let mut seeds: Vec<u64> = runs().map(|r| r.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    let seeds = match seeds[..] {
-        [] => String::new(),
-        [first, .., last] if last - first + 1 == seeds.len() as u64 => format!("{first} to {last}"),
-        _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
-    };
-    let total: f64 = records.iter().map(|r| r.made.total_seconds()).sum();
-    let facts = [
-        Fact { name: "tasks", value: listed(runs().map(|r| r.task.name.clone())) },
-        Fact { name: "model", value: listed(runs().map(|r| r.model.name.clone())) },
-        Fact { name: "modes", value: listed(runs().map(|r| r.mode.clone())) },
-        Fact { name: "seeds", value: seeds },
-        Fact { name: "devices", value: listed(records.iter().map(device)) },
-        Fact { name: "commit", value: listed(records.iter().map(|r| short(&r.made.commit))) },
-        Fact { name: "time of all runs", value: if records.is_empty() { String::new() } else { duration(total) } },
-    ];
-    facts.into_iter().filter(|f| !f.value.is_empty()).collect()
-}
-
-fn provenance(records: &[Record]) -> Vec<Fact> {
-    let started = || records.iter().map(|r| r.made.started.clone()).filter(|s| !s.is_empty());
-    let mut phases: BTreeMap<&str, f64> = BTreeMap::new();
-    for (phase, seconds) in records.iter().flat_map(|r| &r.made.seconds) {
-        *phases.entry(phase).or_default() += seconds;
-    }
-    let phases: Vec<String> = phases.iter().map(|(phase, s)| format!("{phase} {}", duration(*s))).collect();
-    let peak = records.iter().map(|r| r.made.peak_memory_mib).fold(0.0, f64::max);
-    let facts = [
-        Fact { name: "sweep", value: listed(records.iter().map(|r| r.made.version.clone())) },
-        Fact { name: "commit", value: listed(records.iter().map(|r| r.made.commit.clone())) },
-        Fact { name: "libtorch", value: listed(records.iter().map(|r| r.made.libtorch.clone())) },
-        Fact { name: "threads a run", value: listed(records.iter().map(|r| r.made.threads.to_string())) },
-        Fact { name: "first run started", value: started().min().unwrap_or_default() },
-        Fact { name: "last run started", value: started().max().unwrap_or_default() },
-        Fact { name: "time by phase", value: phases.join(", ") },
-        Fact { name: "peak memory", value: if peak > 0.0 { format!("{peak:.0} MiB") } else { String::new() } },
-        Fact { name: "data (hash)", value: listed(records.iter().map(|r| hashed(&r.run.task.name, &r.run.task.hash))) },
-        Fact {
-            name: "model (hash)",
-            value: listed(records.iter().map(|r| hashed(&r.run.model.name, &r.run.model.hash))),
-        },
-    ];
-    facts.into_iter().filter(|f| !f.value.is_empty()).collect()
-}
-
-fn failures(records: &[Record]) -> Vec<Cause> {
-    let mut causes: BTreeMap<&'static str, Vec<Failed>> = BTreeMap::new();
-    for record in records {
-        if let Some(failure) = record.failure() {
-            let failed = Failed { label: record.run.label(), sentence: failure.sentence() };
-            causes.entry(failure.cause()).or_default().push(failed);
-        }
-    }
-    causes.into_iter().map(|(name, runs)| Cause { name, runs }).collect()
-}
-
-/// A row for each planned run, then one for each record that no plan names.
-fn rows(study: &Study, records: &[Record]) -> Vec<Row> {
-    let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
-    let planned: HashMap<&RunId, ()> = study.planned.iter().map(|(id, _)| (id, ())).collect();
-    let rows = study.planned.iter().map(|(id, run)| row(id, run.label(), by_id.get(id).copied()));
-    let others = records.iter().filter(|r| !planned.contains_key(&r.id));
-    rows.chain(others.map(|r| row(&r.id, r.run.label(), Some(r)))).collect()
-}
-
-fn row(id: &RunId, label: String, record: Option<&Record>) -> Row {
-    let ended = match record {
-        None => "not yet run".to_owned(),
-        Some(r) => match (r.failure(), r.outcome()) {
-            (Some(failure), _) => failure.cause().to_owned(),
-            (_, Some(outcome)) if outcome.collapsed => "done, collapsed".to_owned(),
-            _ => "done".to_owned(),
-        },
-    };
-    Row {
-        kind: if record.is_some_and(|r| r.failure().is_some()) { "failed" } else { "fine" },
-        label,
-        id: id.to_string(),
-        ended,
-        score: record.map_or(String::new(), |r| points(r.score(), None)),
-        seconds: record.map_or(String::new(), |r| format!("{:.1}", r.made.total_seconds())),
-        device: record.map_or(String::new(), |r| r.made.device.clone()),
-    }
-}
-
-/// Distinct values in order of appearance, with commas.
-fn listed(values: impl Iterator<Item = String>) -> String {
-    let mut seen: Vec<String> = Vec::new();
-    for value in values.filter(|v| !v.is_empty()) {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    seen.join(", ")
-}
-
-fn device(record: &Record) -> String {
-    let made = &record.made;
-    if made.device_name.is_empty() { made.device.clone() } else { format!("{} ({})", made.device, made.device_name) }
-}
-
-/// The first digits of a commit, and the `+` that marks a changed tree.
-fn short(commit: &str) -> String {
-    let digits: String = commit.chars().take_while(|c| *c != '+').take(12).collect();
-    if commit.ends_with('+') { digits + "+" } else { digits }
-}
-
-fn hashed(name: &str, hash: &str) -> String {
-    format!("{name} {}", hash.chars().take(12).collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_keeps_its_mark() {
-        assert_eq!(short("0123456789abcdef+"), "0123456789ab+");
-        assert_eq!(short(""), "");
+    fn a_data_link_holds_any_text() {
+        assert_eq!(percent_encoded("a b,1\n\"ä\""), "a%20b,1%0A%22%C3%A4%22");
+    }
+
+    #[test]
+    fn long_tables_say_where_the_rest_is() {
+        let table = Table { rows: vec![vec!["x".to_owned().into()]; MOST_ROWS + 1], ..Table::default() };
+        let first = first_rows(&table, "tables/x.csv");
+        assert_eq!(
+            (first.rows.len(), &*first.notes[0]),
+            (MOST_ROWS, "The first 400 of 401 rows; all are in tables/x.csv.")
+        );
+        assert_eq!(first_rows(&first, "").rows, first.rows);
     }
 }

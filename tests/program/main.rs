@@ -5,6 +5,7 @@ mod faults;
 mod kill;
 mod layers;
 mod methods;
+mod page;
 mod parity;
 mod readme;
 mod records;
