@@ -32,11 +32,15 @@ pub struct Study {
 impl Study {
     /// The records in the order of the plan; one that is not in the plan comes last, by id.
     pub fn records_in_order(&self) -> Vec<Record> {
+        self.in_order(self.records.clone())
+    }
+
+    /// Records of this study in the order of the plan; those of one run keep theirs.
+    pub(super) fn in_order(&self, mut records: Vec<Record>) -> Vec<Record> {
         let place: HashMap<&RunId, usize> = self.planned.iter().enumerate().map(|(i, (id, _))| (id, i)).collect();
-        let mut records = self.records.clone();
-        records.sort_by(|a, b| {
-            let key = |r: &Record| place.get(&r.id).copied().unwrap_or(usize::MAX);
-            key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+        records.sort_by_cached_key(|r| match place.get(&r.id) {
+            Some(place) => (*place, None),
+            None => (usize::MAX, Some(r.id.clone())),
         });
         records
     }
