@@ -86,7 +86,7 @@ fn one_side(written: &str, results: Option<&Path>) -> Result<Side> {
         Some((sweep, commit)) if !Path::new(written).is_file() => (sweep, Some(commit)),
         _ => (written, None),
     };
-    let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
+    let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results, None)?;
     let mut study = study::without_overlaps(&store, manifest)?;
     let name = commit.map_or_else(|| study.name.clone(), |commit| format!("{}@{commit}", study.name));
     if let Some(commit) = commit {
@@ -119,7 +119,7 @@ fn two_modes(sweep: &str, modes: &str, results: Option<&Path>) -> Result<[Side; 
     let Some((first, second)) = modes.split_once(',').map(|(a, b)| (a.trim(), b.trim())) else {
         return Err(Refusal(format!("--modes wants two modes, as in vanilla,child-d, and not \"{modes}\"")).into());
     };
-    let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results)?;
+    let Recorded { store, manifest, .. } = Recorded::open(Path::new(sweep), results, None)?;
     let study = study::without_overlaps(&store, manifest)?;
     let mut cells = study_cells(&study)?;
     let known: BTreeSet<String> = cells.iter().map(|cell| cell.mode.clone()).collect();

@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Where records lie [default: ./results]
     #[arg(long, env = "SWEEP_RESULTS", value_name = "DIR")]
     results: Option<PathBuf>,
+    /// A [profile.<name>] of the sweep file
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
@@ -44,7 +47,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         None => ENDINGS[0],
         Some(out) => ending(out)?,
     };
-    let Recorded { store, manifest, .. } = Recorded::open(sweep, arguments.results.as_deref())?;
+    let Recorded { store, manifest, .. } =
+        Recorded::open(sweep, arguments.results.as_deref(), arguments.profile.as_deref())?;
     let study = study::gather(&store, manifest)?;
     for warning in &study.warnings {
         complain(&format!("note: {warning}"));

@@ -50,7 +50,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let results = arguments.results.as_deref();
     let sweeps: Vec<Recorded> = match &arguments.sweep[..] {
         [] => Recorded::all(results)?,
-        named => named.iter().map(|sweep| Recorded::open(sweep, results)).collect::<Result<_>>()?,
+        named => named.iter().map(|sweep| Recorded::open(sweep, results, None)).collect::<Result<_>>()?,
     };
     let mut sources = Sources { sweeps, records: None };
     let sql = arguments.sql.as_deref().map(|sql| sql.trim().trim_end_matches(';').trim_end());

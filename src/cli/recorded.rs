@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::Refusal;
 use crate::record::store::{Manifest, Store};
 use crate::spec::fault::suggestion;
+use crate::spec::profile_name;
 
 pub struct Recorded {
     pub store: Store,
@@ -16,12 +17,15 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// `sweep` is a sweep file or a name; `results` wins over the file's own folder, and that over ./results.
+    /// `sweep` is a sweep file or a name, `profile` one of that file's; `results` wins over the file's own folder, and that over ./results.
     ///
     /// # Errors
     /// A file that cannot be read, a sweep of which nothing is recorded.
-    pub fn open(sweep: &Path, results: Option<&Path>) -> Result<Recorded> {
-        let head = Head::read(sweep)?;
+    pub fn open(sweep: &Path, results: Option<&Path>, profile: Option<&str>) -> Result<Recorded> {
+        let mut head = Head::read(sweep)?;
+        if let Some(profile) = profile {
+            head.name = profile_name(&head.name, profile);
+        }
         if !crate::spec::names_a_folder(&head.name) {
             return Err(Refusal(format!(
                 "\"{}\" cannot be a sweep's name: letters, digits, - _ and . make one",

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Where records lie [default: ./results]
     #[arg(long, env = "SWEEP_RESULTS", value_name = "DIR")]
     results: Option<PathBuf>,
+    /// A [profile.<name>] of the sweep file
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,7 +99,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         let near = suggestion(name, KINDS.iter().map(|kind| kind.name));
         return Err(Refusal(format!("no table is called \"{name}\"; {near}{list}")).into());
     };
-    let Recorded { store, manifest, .. } = Recorded::open(&arguments.sweep, arguments.results.as_deref())?;
+    let Recorded { store, manifest, .. } =
+        Recorded::open(&arguments.sweep, arguments.results.as_deref(), arguments.profile.as_deref())?;
     let study = study::without_overlaps(&store, manifest)?;
     let analysis = analyse(&study)?;
     for warning in study.warnings.iter().chain(&analysis.warnings) {

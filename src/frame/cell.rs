@@ -168,12 +168,15 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
     }
     let varying = differing(&cells, |c| c.mode.clone());
     // What changes only with task, model or size, as zipped axes do, compares nothing.
-    let within = differing(&cells, |c| (c.mode.clone(), c.task.clone(), c.model.clone(), c.train_size));
+    let blocks = differing(&cells, |c| (c.mode.clone(), c.task.clone(), c.model.clone(), c.train_size));
+    let mut within: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for ((mode, ..), names) in blocks {
+        within.entry(mode).or_default().extend(names);
+    }
     let alone = unlike_the_reference(&cells);
     for cell in &mut cells {
         let names = || cell.settings.iter().map(|(name, _)| name.clone());
-        let differs =
-            |name: &String| within.iter().any(|((mode, ..), names)| *mode == cell.mode && names.contains(name));
+        let differs = |name: &String| within[&cell.mode].contains(name);
         // One number of a combination is tuned under its plain name.
         let is_tuned = |name: &String| tune.iter().any(|tuned| name.rsplit('.').next() == Some(tuned));
         cell.apart = names().filter(|name| !is_tuned(name) && differs(name)).collect();

@@ -21,6 +21,7 @@ pub use axis::Axis;
 pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
+pub use profile::name as profile_name;
 pub use select::Select;
 pub use stages::Stages;
 

@@ -56,11 +56,7 @@ pub fn mean_interval(values: &[f64]) -> Option<Interval> {
         return Some(Interval { low: centre - reach, high: centre + reach });
     }
     let tail = Normal::standard().cdf(-t * (n as f64 / (n - 1) as f64).sqrt());
-    let resamples = Resamples::of(n);
-    let mut means = resamples.means(values);
-    means.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let low = quantile(means.iter(), tail);
-    let high = quantile(means.iter().rev(), tail);
+    let (low, high) = Resamples::of(n).ends(values, tail);
     Some(Interval { low, high })
 }
 
@@ -69,8 +65,44 @@ pub(super) fn student(n: usize, p: f64) -> f64 {
     StudentsT::new(0.0, 1.0, (n - 1) as f64).map_or(f64::NAN, |t| t.inverse_cdf(p))
 }
 
+/// How often each of n places stands in each resample, and the resample's probability. One table serves all samples of
+/// one size: scores are exchangeable, so the draws need not be new for each of them.
+struct Resamples {
+    /// `[n, resamples]`, so that a mean over n runs along the resamples.
+    counts: Vec<u8>,
+    /// Empty where all are equal.
+    weights: Vec<f64>,
+}
+
+impl Resamples {
+    /// For 1 to 200 values.
+    fn of(n: usize) -> Arc<Resamples> {
+        static KNOWN: LazyLock<Mutex<HashMap<usize, Arc<Resamples>>>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(n).or_insert_with(|| Arc::new(if n <= LISTED { listed(n) } else { drawn(n) })).clone()
+    }
+
+    /// The resampled means below which, and above which, lies the share `tail`.
+    fn ends(&self, values: &[f64], tail: f64) -> (f64, f64) {
+        let mut means = vec![0.0; self.counts.len() / values.len()];
+        for (counts, x) in self.counts.chunks_exact(means.len()).zip(values) {
+            let part = x / values.len() as f64;
+            means.iter_mut().zip(counts).for_each(|(mean, c)| *mean += f64::from(*c) * part);
+        }
+        if self.weights.is_empty() {
+            let last = means.len() - 1;
+            let place = (tail * means.len() as f64).ceil().max(1.0) as usize - 1;
+            let low = *means.select_nth_unstable_by(place, f64::total_cmp).1;
+            return (low, *means.select_nth_unstable_by(last - place, f64::total_cmp).1);
+        }
+        let mut weighted: Vec<(f64, f64)> = means.into_iter().zip(self.weights.iter().copied()).collect();
+        weighted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        (reached(weighted.iter(), tail), reached(weighted.iter().rev(), tail))
+    }
+}
+
 /// The first of the ordered values at which the weight so far reaches `share` of all.
-fn quantile<'a>(ordered: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> f64 {
+fn reached<'a>(ordered: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> f64 {
     let mut weight = 0.0;
     let mut last = f64::NAN;
     for (value, own) in ordered {
@@ -82,68 +114,39 @@ fn quantile<'a>(ordered: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> f6
     last
 }
 
-/// How often each of n places stands in each resample, and the resample's probability. One table serves all samples of
-/// one size: scores are exchangeable, so the draws need not be new for each of them.
-pub(super) struct Resamples {
-    n: usize,
-    /// `[resamples, n]`.
-    counts: Vec<u8>,
-    weights: Vec<f64>,
-}
-
-impl Resamples {
-    /// For 1 to 200 values.
-    pub(super) fn of(n: usize) -> Arc<Resamples> {
-        static KNOWN: LazyLock<Mutex<HashMap<usize, Arc<Resamples>>>> = LazyLock::new(Mutex::default);
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(n).or_insert_with(|| Arc::new(if n <= LISTED { listed(n) } else { drawn(n, SEED) })).clone()
-    }
-
-    /// Each resample's counts, `[n]`, with its probability.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&[u8], f64)> {
-        self.counts.chunks_exact(self.n).zip(self.weights.iter().copied())
-    }
-
-    /// Each resample's mean, with its probability.
-    fn means(&self, values: &[f64]) -> Vec<(f64, f64)> {
-        let mean = |counts: &[u8]| counts.iter().zip(values).map(|(c, x)| f64::from(*c) * x).sum::<f64>();
-        self.rows().map(|(counts, weight)| (mean(counts) / self.n as f64, weight)).collect()
-    }
-}
-
 /// Every multiset of n places, with its multinomial probability n! / (nⁿ Π cᵢ!).
 fn listed(n: usize) -> Resamples {
-    let mut table = Resamples { n, counts: Vec::new(), weights: Vec::new() };
-    let mut counts = vec![0u8; n];
-    let whole = (1..=n).map(|k| k as f64 / n as f64).product();
-    list(&mut table, &mut counts, 0, n as u8, whole);
-    table
+    let mut rows = Vec::new();
+    list(&mut rows, &mut vec![0; n], 0, n as u8);
+    let factorial = |c: &u8| (1..=*c).map(f64::from).product::<f64>();
+    let whole: f64 = (1..=n).map(|k| k as f64 / n as f64).product();
+    let weights = rows.iter().map(|row: &Vec<u8>| whole / row.iter().map(factorial).product::<f64>()).collect();
+    let counts = (0..n).flat_map(|place| rows.iter().map(move |row| row[place])).collect();
+    Resamples { counts, weights }
 }
 
-/// Gives the places from `at` on the `left` draws that are left; `weight` is the probability's factors so far.
-fn list(table: &mut Resamples, counts: &mut [u8], at: usize, left: u8, weight: f64) {
-    let factorial = |c: u8| (1..=c).map(f64::from).product::<f64>();
+/// Gives the places from `at` on the `left` draws that are left.
+fn list(rows: &mut Vec<Vec<u8>>, counts: &mut Vec<u8>, at: usize, left: u8) {
     if at + 1 == counts.len() {
         counts[at] = left;
-        table.counts.extend_from_slice(counts);
-        table.weights.push(weight / factorial(left));
+        rows.push(counts.clone());
         return;
     }
     for c in 0..=left {
         counts[at] = c;
-        list(table, counts, at + 1, left - c, weight / factorial(c));
+        list(rows, counts, at + 1, left - c);
     }
 }
 
-fn drawn(n: usize, seed: u64) -> Resamples {
-    let mut random = ChaCha8Rng::seed_from_u64(seed ^ n as u64);
+fn drawn(n: usize) -> Resamples {
+    let mut random = ChaCha8Rng::seed_from_u64(SEED ^ n as u64);
     let mut counts = vec![0u8; n * DRAWS];
-    for row in counts.chunks_exact_mut(n) {
+    for draw in 0..DRAWS {
         for _ in 0..n {
-            row[random.random_range(0..n)] += 1;
+            counts[random.random_range(0..n) * DRAWS + draw] += 1;
         }
     }
-    Resamples { n, counts, weights: vec![1.0 / DRAWS as f64; DRAWS] }
+    Resamples { counts, weights: Vec::new() }
 }
 
 #[cfg(test)]
@@ -193,7 +196,7 @@ mod tests {
     #[test]
     fn listed_probabilities_sum_to_one() {
         for n in 1..=LISTED {
-            let sum: f64 = Resamples::of(n).rows().map(|(_, weight)| weight).sum();
+            let sum: f64 = Resamples::of(n).weights.iter().sum();
             assert!((sum - 1.0).abs() < 1e-12, "{n}: {sum}");
         }
     }

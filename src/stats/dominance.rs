@@ -5,6 +5,9 @@
 //! Barrio, Cuesta-Albertos and Matrán, 2018). ε is an upper 95 % bound of it by the bootstrap (Dror, Shlomov and
 //! Reichart, "Deep Dominance", ACL 2019, equations 5 to 8).
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -28,15 +31,18 @@ pub fn almost_dominance(x: &[f64], y: &[f64]) -> Option<f64> {
     }
     let (x, y) = (sorted(x), sorted(y));
     let seen = violation_of_sorted(&x, &y)?;
-    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let (to_x, to_y) = (places(x.len(), 0), places(y.len(), 1));
+    let rows = to_x.chunks_exact(x.len()).zip(to_y.chunks_exact(y.len()));
     let (mut a, mut b) = (vec![0.0; x.len()], vec![0.0; y.len()]);
-    let drawn: Vec<f64> = (0..DRAWS)
-        .filter_map(|_| {
-            resample(&x, &mut a, &mut random);
-            resample(&y, &mut b, &mut random);
-            violation_of_sorted(&a, &b)
-        })
-        .collect();
+    let resample = |from: &[f64], to: &mut [f64], row: &[u32]| {
+        to.iter_mut().zip(row).for_each(|(value, place)| *value = from[*place as usize]);
+    };
+    let ratios = rows.filter_map(|(to_x, to_y)| {
+        resample(&x, &mut a, to_x);
+        resample(&y, &mut b, to_y);
+        violation_of_sorted(&a, &b)
+    });
+    let drawn: Vec<f64> = ratios.collect();
     // Equation 8's √(nm/(n+m)) stands in the deviation and again in the bound, and cancels.
     let reach = -Normal::standard().inverse_cdf(LEVEL) * deviation(&drawn)?;
     Some((seen + reach).clamp(0.0, 1.0))
@@ -48,13 +54,24 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// Draws with repetition, in order: how often each place is drawn is counted, and the places stand in order already.
-fn resample(from: &[f64], to: &mut [f64], random: &mut ChaCha8Rng) {
-    let n = from.len();
-    for place in to.iter_mut() {
-        *place = from[random.random_range(0..n)];
+/// Resamples of n places, `[draws, n]`, each in order, so that what is drawn from ordered values is ordered. The same for
+/// all samples of one size; x and y draw independently, from streams of their own.
+fn places(n: usize, stream: u64) -> Arc<Vec<u32>> {
+    /// Larger tables are made anew each time, lest they fill the memory.
+    const KEPT: usize = 400;
+    static KNOWN: LazyLock<Mutex<HashMap<(usize, u64), Arc<Vec<u32>>>>> = LazyLock::new(Mutex::default);
+    let draw = || {
+        let mut random = ChaCha8Rng::seed_from_u64(SEED ^ n as u64);
+        random.set_stream(stream);
+        let mut places: Vec<u32> = (0..n * DRAWS).map(|_| random.random_range(0..n as u32)).collect();
+        places.chunks_exact_mut(n).for_each(<[u32]>::sort_unstable);
+        Arc::new(places)
+    };
+    if n > KEPT {
+        return draw();
     }
-    to.sort_unstable_by(f64::total_cmp);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry((n, stream)).or_insert_with(draw).clone()
 }
 
 /// Both quantile functions are steps, at multiples of 1/n and of 1/m: the integrals are sums over the joint steps.

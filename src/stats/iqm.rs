@@ -27,7 +27,8 @@ pub fn iqm_interval(tasks: &[Vec<f64>]) -> Option<Interval> {
     for _ in 0..DRAWS {
         pool.clear();
         for seeds in tasks {
-            pool.extend(seeds.iter().map(|_| seeds[random.random_range(0..seeds.len())]));
+            let n = seeds.len() as u32;
+            pool.extend((0..n).map(|_| seeds[random.random_range(0..n) as usize]));
         }
         drawn.push(middle_mean(&mut pool)?);
     }

@@ -19,7 +19,7 @@ pub fn power(effect: f64, n: usize) -> f64 {
     }
     let t = student(n, 1.0 - LEVEL / 2.0);
     let shift = effect.abs() * (n as f64).sqrt();
-    1.0 - noncentral(t, n - 1, shift) + noncentral(-t, n - 1, shift)
+    beyond(t, n - 1, shift)
 }
 
 /// The least number of pairs at which [`power`] is 80 %. `None` where it is more than 10,000, or no number.
@@ -37,10 +37,10 @@ pub fn seeds_needed(effect: f64) -> Option<usize> {
     (n <= MOST).then_some(n)
 }
 
-/// P(T ≤ t) of Student's noncentral law: T = (Z + shift) / S, S² being χ² over its degrees of freedom. Given S = s it is
-/// Φ(ts − shift), and Simpson's rule runs over ten standard deviations of S to either side of 1, in steps that are small
+/// P(|T| > t) of Student's noncentral law: T = (Z + shift) / S, S² being χ² over its degrees of freedom. Given S = s it
+/// is Φ(shift − ts) + Φ(−ts − shift), and Simpson's rule runs over ten standard deviations of S to either side of 1, in steps that are small
 /// beside both laws.
-fn noncentral(t: f64, freedom: usize, shift: f64) -> f64 {
+fn beyond(t: f64, freedom: usize, shift: f64) -> f64 {
     let nu = freedom as f64;
     let normal = Normal::standard();
     let reach = 10.0 / (2.0 * nu).sqrt();
@@ -49,9 +49,9 @@ fn noncentral(t: f64, freedom: usize, shift: f64) -> f64 {
     let at = |s: f64| {
         // 0 · ln 0 is 0 in the density of one degree of freedom.
         let power = if freedom == 1 { 0.0 } else { (nu - 1.0) * s.ln() };
-        (scale + power - nu * s * s / 2.0).exp() * normal.cdf(t * s - shift)
+        (scale + power - nu * s * s / 2.0).exp() * (normal.cdf(shift - t * s) + normal.cdf(-shift - t * s))
     };
-    let pairs = (((to - from) * t.abs() * 10.0) as usize).max(120);
+    let pairs = (((to - from) * t * 10.0) as usize).max(120);
     let step = (to - from) / (2 * pairs) as f64;
     let weight = |i: usize| match i {
         i if i == 0 || i == 2 * pairs => 1.0,
