@@ -34,6 +34,8 @@ pub struct Record {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+// Nearly every record holds the large one.
+#[allow(clippy::large_enum_variant)]
 pub enum End {
     Done(Outcome),
     Failed(Failure),

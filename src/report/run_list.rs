@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_setting_is_told_where_it_differs_within_the_mode() {
-        let mut records = vec![
+        let mut records = [
             example::record("rte", "vanilla", None, 1, 0.5),
             example::record("rte", "child-f", Some(0.3), 1, 0.5),
             example::record("rte", "child-f", Some(0.3), 2, 0.5),
