@@ -68,7 +68,7 @@ impl Comparison {
             mode: cell.mode.clone(),
             line: cell.line(),
             choice: cell.choice(),
-            place: [&[cell.task.clone()], said].concat().join(", "),
+            place: [std::slice::from_ref(&cell.task), said].concat().join(", "),
             trouble: trouble(cell, reference),
             interval: stats::mean_interval(&differences),
             permutation,
@@ -97,13 +97,15 @@ impl Comparison {
         let mean = self.difference.mean * 100.0;
         let seeds = if n == 1 { "1 seed".to_owned() } else { format!("{n} seeds") };
         let range = self.interval.map_or(String::new(), |i| format!(" [{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0));
-        let p = format!("{} after Holm over {}", p_is(self.holm), comparisons(self.family));
+        let after_holm = format!(" after Holm over {}", comparisons(self.family));
+        let p = p_is(self.holm) + &after_holm;
         let told = |word: &str, range: String| {
             let by = mean.abs();
             format!("{line} is {word} than {REFERENCE} on {place} by {by:.1} points{range}, {p}, {seeds}")
         };
         let noise = self.interval.map_or(0.0, Interval::half_width) * 100.0;
-        let unreachable = format!("with {seeds} no test can reach {LEVEL}");
+        let alone = stats::least_p(n as usize) >= LEVEL;
+        let unreachable = format!("with {seeds} no test can reach {LEVEL}{}", if alone { "" } else { &after_holm });
         let sentence = match self.finding() {
             Finding::Better => told("better", range),
             Finding::Worse => {
@@ -122,7 +124,8 @@ impl Comparison {
                 let about = format!("the difference {mean:+.1} of {line} and {REFERENCE} on {place}");
                 let noisy = mean.abs() <= noise;
                 let relation = if noisy { "is within" } else { "is beyond" };
-                let why = match stats::least_p(n as usize) >= LEVEL {
+                // Holm multiplies the smallest p by the size of the family.
+                let why = match stats::least_p(n as usize) * self.family as f64 >= LEVEL {
                     true => format!("{} {unreachable}", if noisy { "and" } else { "but" }),
                     false if noisy => p,
                     false => format!("but {p}"),
@@ -251,13 +254,17 @@ mod tests {
 
     #[test]
     fn a_family_makes_it_harder() {
+        let mut one = [compared(&[0.02, 0.021, -0.019, 0.02, 0.022, 0.018, 0.01, -0.03])];
+        adjust(&mut one);
+        assert!(one[0].verdict().contains("is within the noise") && one[0].verdict().contains(", p = 0."));
         let mut family: Vec<Comparison> = (0..9).map(|_| compared(&[0.02, 0.021, 0.019, 0.02, 0.022, 0.018])).collect();
         assert_eq!(family[0].finding(), Finding::Better);
         adjust(&mut family);
         assert!(family.iter().all(|c| c.finding() == Finding::Open && c.family == 9));
         let said = family[0].verdict();
         assert!(
-            said.contains("is beyond the noise") && said.ends_with("but p = 0.28 after Holm over 9 comparisons."),
+            said.contains("is beyond the noise")
+                && said.ends_with("but with 6 seeds no test can reach 0.05 after Holm over 9 comparisons."),
             "{said}"
         );
     }

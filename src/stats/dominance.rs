@@ -59,7 +59,8 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 fn places(n: usize, stream: u64) -> Arc<Vec<u32>> {
     /// Larger tables are made anew each time, lest they fill the memory.
     const KEPT: usize = 400;
-    static KNOWN: LazyLock<Mutex<HashMap<(usize, u64), Arc<Vec<u32>>>>> = LazyLock::new(Mutex::default);
+    type Tables = HashMap<(usize, u64), Arc<Vec<u32>>>;
+    static KNOWN: LazyLock<Mutex<Tables>> = LazyLock::new(Mutex::default);
     let draw = || {
         let mut random = ChaCha8Rng::seed_from_u64(SEED ^ n as u64);
         random.set_stream(stream);

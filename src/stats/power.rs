@@ -27,7 +27,7 @@ pub fn seeds_needed(effect: f64) -> Option<usize> {
     // What it would be if the standard deviation were known, which is a little too few.
     let quantiles = Normal::standard().inverse_cdf(1.0 - LEVEL / 2.0) + Normal::standard().inverse_cdf(WANTED);
     let known = (quantiles / effect.abs()).powi(2).ceil();
-    if !(known <= MOST as f64) {
+    if known.is_nan() || known > MOST as f64 {
         return None;
     }
     let mut n = (known as usize).max(2);
