@@ -105,11 +105,12 @@ fn a_profile_stands_in_for_parts_of_the_file() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "who runs the tests should see what this one left out")]
 fn every_sweep_file_plans_whole_and_small() {
     let sandbox = Sandbox::new();
     let has_demo = project().join("models/all-MiniLM-L6-v2/config.json").is_file() && project().join("data").is_dir();
     if !has_demo {
-        println!("skipped in part: the demo's model and data are not there; `make setup` fetches them");
+        eprintln!("skipped in part: the demo's model and data are not there; `make setup` fetches them");
     }
     let (models, data) = (project().join("models"), project().join("data"));
     let here = ["--models", models.to_str().expect("UTF-8"), "--data", data.to_str().expect("UTF-8")];

@@ -60,6 +60,7 @@ pub struct PutAside;
 
 /// How a run ended, but for errors.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Ending {
     Done(Outcome),
     Diverged { step: u32 },
