@@ -115,7 +115,7 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
     use super::*;
     use crate::frame::example;

@@ -164,11 +164,7 @@ mod tests {
             let found = mean_interval(&case.values).unwrap();
             let n = case.values.len();
             // Below and beyond the bootstrap both are Student's; a listed bootstrap differs by what was drawn elsewhere.
-            let near = match n {
-                ..BOOTSTRAP_LEAST => 1e-9,
-                ..=LISTED => 0.03,
-                _ => 0.06,
-            };
+            let near = [1e-9, 0.03, 0.06][usize::from(n >= BOOTSTRAP_LEAST) + usize::from(n > LISTED)];
             let width = case.high - case.low;
             let off = (found.low - case.low).abs().max((found.high - case.high).abs());
             assert!(off <= near * width, "{n} values: {found:?}, {} to {} expected", case.low, case.high);

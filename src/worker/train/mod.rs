@@ -60,6 +60,7 @@ pub struct PutAside;
 
 /// How a run ended, but for errors.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made a run")]
 pub enum Ending {
     Done(Outcome),
     Diverged { step: u32 },
