@@ -122,7 +122,7 @@ pub fn rank_cells(cells: &[Cell]) -> Vec<RankedLines> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
     use super::*;
     use crate::frame::example;

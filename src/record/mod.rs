@@ -34,7 +34,7 @@ pub struct Record {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "nearly all runs are done, so a box would save nothing")]
+#[allow(clippy::large_enum_variant, reason = "nearly all runs are done, so a box would save nothing")]
 pub enum End {
     Done(Outcome),
     Failed(Failure),

@@ -1,6 +1,6 @@
 """Makes stats.json: the statistics of src/stats/ by SciPy, statsmodels, deepsig, rliable and autorank.
 
-    pip install scipy statsmodels deepsig rliable autorank && python stats.py > stats.json
+    pip install scipy statsmodels deepsig rliable autorank "pandas<3" && python stats.py > stats.json
 
 The expanded percentile interval is in no package; it is drawn here a million times from its definition (Hesterberg,
 "What Teachers Should Know About the Bootstrap", The American Statistician 69, 2015, section 4.2). Hedges' factor is the

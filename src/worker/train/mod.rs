@@ -1,14 +1,14 @@
 //! One run, from a job to scores: the loop on one page.
 
-pub mod adam;
+mod adam;
 pub mod checkpoint;
-pub mod evaluate;
+mod evaluate;
 #[cfg(test)]
 pub mod example;
 pub mod fisher;
-pub mod hooks;
-pub mod loss;
-pub mod schedule;
+mod hooks;
+mod loss;
+mod schedule;
 mod scores;
 mod steps;
 mod study;
@@ -60,7 +60,7 @@ pub struct PutAside;
 
 /// How a run ended, but for errors.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
+#[allow(clippy::large_enum_variant, reason = "one is made a run")]
 pub enum Ending {
     Done(Outcome),
     Diverged { step: u32 },
@@ -173,7 +173,6 @@ pub fn train(
                     train_examples: picked.len() as u32,
                     dev_examples: scored.examples,
                     mask,
-                    halves: Some(scored.halves),
                     ..Outcome::default()
                 }));
             }
