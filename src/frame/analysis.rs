@@ -39,6 +39,16 @@ impl Analysis {
         self.overall.iter().filter_map(|o| o.comparison.as_ref()).chain(&self.comparisons)
     }
 
+    /// What Holm's p is over, in words.
+    pub fn families(&self) -> String {
+        let over = self.overall.iter().filter(|o| o.comparison.is_some()).count();
+        let say = |n: usize, what: &str| format!("the {n} comparison{} {what}", if n == 1 { "" } else { "s" });
+        match over {
+            0 => say(self.comparisons.len(), "by task"),
+            _ => format!("{} and {}", say(self.comparisons.len(), "by task"), say(over, "over tasks")),
+        }
+    }
+
     /// Where settings are chosen, in words.
     pub fn selection(&self) -> &'static str {
         match self.select {
@@ -99,7 +109,9 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
     let mut comparisons: Vec<Comparison> =
         pairs.par_iter().filter_map(|(cell, reference, said)| Comparison::of(cell, reference, said)).collect();
     let mut overall = overall(&layout);
-    adjust(overall.iter_mut().filter_map(|o| o.comparison.as_mut()).chain(&mut comparisons));
+    // Two questions, each with its family: over all tasks, and task by task.
+    adjust(overall.iter_mut().filter_map(|o| o.comparison.as_mut()));
+    adjust(&mut comparisons);
     let ranks = ranked(&layout);
     warnings.extend(at_borders(&layout.chosen, &cells, &study.tune));
     drop(layout);
@@ -201,7 +213,7 @@ mod tests {
         assert_eq!(analysis.overall.len(), 2);
         let over = analysis.overall[1].comparison.as_ref().unwrap();
         assert!((over.difference.mean - 0.015).abs() < 1e-3 && over.task == "the average of 2 tasks");
-        assert_eq!(over.family, 3);
+        assert_eq!((over.family, over.flips), (1, 12));
     }
 
     #[test]

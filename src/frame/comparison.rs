@@ -27,7 +27,9 @@ pub struct Comparison {
     pub permutation: Permutation,
     /// p of Wilcoxon's signed-rank test.
     pub wilcoxon: f64,
-    /// The sign-flip p after Holm over `family` comparisons, those of the whole study.
+    /// Differences whose signs the test flips: the pairs, or those of every task.
+    pub flips: usize,
+    /// The sign-flip p after Holm over `family` comparisons: those by task, or those over tasks.
     pub holm: f64,
     pub family: usize,
     /// Cohen's d_z with Hedges' correction.
@@ -72,6 +74,7 @@ impl Comparison {
             trouble: trouble(cell, reference),
             interval: stats::mean_interval(&differences),
             permutation,
+            flips: differences.len(),
             wilcoxon: stats::signed_rank(&differences)?,
             holm: permutation.p,
             family: 1,
@@ -81,6 +84,13 @@ impl Comparison {
             seeds_needed: effect.and_then(stats::seeds_needed).map(|n| n.max(least_seeds())),
             difference: paired,
         })
+    }
+
+    /// Over several tasks. Runs on different tasks share nothing but a seed's number, so that under the null every
+    /// task's difference of a seed could as well have had the other sign: all of them are flipped on their own.
+    pub(super) fn over_tasks(self, differences: &[f64]) -> Option<Comparison> {
+        let permutation = stats::sign_flips(differences)?;
+        Some(Comparison { holm: permutation.p, permutation, flips: differences.len(), ..self })
     }
 
     pub fn finding(&self) -> Finding {
@@ -104,7 +114,7 @@ impl Comparison {
             format!("{line} is {word} than {REFERENCE} on {place} by {by:.1} points{range}, {p}, {seeds}")
         };
         let noise = self.interval.map_or(0.0, Interval::half_width) * 100.0;
-        let alone = stats::least_p(n as usize) >= LEVEL;
+        let alone = stats::least_p(self.flips) >= LEVEL;
         let unreachable = format!("with {seeds} no test can reach {LEVEL}{}", if alone { "" } else { &after_holm });
         let sentence = match self.finding() {
             Finding::Better => told("better", range),
@@ -125,7 +135,7 @@ impl Comparison {
                 let noisy = mean.abs() <= noise;
                 let relation = if noisy { "is within" } else { "is beyond" };
                 // Holm multiplies the smallest p by the size of the family.
-                let why = match stats::least_p(n as usize) * self.family as f64 >= LEVEL {
+                let why = match stats::least_p(self.flips) * self.family as f64 >= LEVEL {
                     true => format!("{} {unreachable}", if noisy { "and" } else { "but" }),
                     false if noisy => p,
                     false => format!("but {p}"),

@@ -23,11 +23,10 @@ pub fn comparisons_table(analysis: &Analysis) -> Table {
         "finding",
     ];
     let rows: Vec<Vec<Entry>> = analysis.all_comparisons().map(row).collect();
-    let family = rows.len();
     Table {
         columns: columns.map(str::to_owned).to_vec(),
         headings: 2,
-        notes: if family == 0 { Vec::new() } else { notes(analysis, family) },
+        notes: if rows.is_empty() { Vec::new() } else { notes(analysis) },
         rows,
     }
 }
@@ -64,16 +63,18 @@ fn row(c: &Comparison) -> Vec<Entry> {
     ]
 }
 
-fn notes(analysis: &Analysis, family: usize) -> Vec<String> {
+fn notes(analysis: &Analysis) -> Vec<String> {
     let mut notes = vec![
         format!(
             "Every mode against {REFERENCE}, paired by seed; differences in points. Bold is better than {REFERENCE} with p < \
-             0.05 after Holm over all {family} comparisons of this table."
+             0.05 after Holm over {}.",
+            analysis.families()
         ),
         format!(
             "Interval: 95 % of the mean difference, an expanded percentile bootstrap, and Student's below \
              {BOOTSTRAP_LEAST} pairs. p: two-sided sign-flip permutation test, every pattern counted; p Wilcoxon: signed \
-             ranks. With n pairs no sign-flip p is below 2/2ⁿ: 3 to 5 seeds cannot reach 0.05."
+             ranks. Over tasks the sign of every task's difference is flipped on its own. With n of them no sign-flip p is \
+             below 2/2ⁿ: 3 to 5 seeds of one task cannot reach 0.05."
         ),
         "d: mean over standard deviation of the differences, with Hedges' correction. P(better): chance that a run of the \
          mode scores more than one of the reference. ε: Almost Stochastic Order, below 0.5 the mode is the better one. \

@@ -247,9 +247,9 @@ fn notes(uniform: Option<u32>, picked: &Picked, analysis: &Analysis, borders: Ve
     notes.extend(borders);
     notes.push(match analysis.all_comparisons().count() {
         0 => format!("Nothing is compared with {REFERENCE}, so nothing is bold."),
-        family => format!(
-            "Bold is better than {REFERENCE} with p < 0.05 by a sign-flip test paired by seed, after Holm over {family} \
-             comparisons."
+        _ => format!(
+            "Bold is better than {REFERENCE} with p < 0.05 by a sign-flip test paired by seed, after Holm over {}.",
+            analysis.families()
         ),
     });
     notes

@@ -21,7 +21,8 @@ pub struct Overall {
     /// Interquartile mean over tasks × seeds of raw scores, with its stratified bootstrap interval.
     pub iqm: f64,
     pub interval: Option<Interval>,
-    /// Against the reference: the score of a seed is its mean over the tasks. Over the tasks that both have and the
+    /// Against the reference: the score of a seed is its mean over the tasks; the test flips the difference of every seed
+    /// on every task. Over the tasks that both have and the
     /// seeds that have a score on each of them; `None` where that leaves fewer than two tasks or no seed.
     pub comparison: Option<Comparison>,
 }
@@ -40,7 +41,13 @@ fn line(row: &Row, said: Vec<String>) -> Option<Overall> {
         row.cells.iter().zip(&row.references).filter_map(|(c, r)| Some(((*c)?, (*r)?))).collect();
     let comparison = (both.len() > 1).then(|| {
         let (own, reference): (Vec<&Cell>, Vec<&Cell>) = both.into_iter().unzip();
-        Comparison::of(&averaged(&own)?, &averaged(&reference)?, &said)
+        let (mean, reference_mean) = (averaged(&own)?, averaged(&reference)?);
+        let is_shared = |seed: &&u64| mean.scores.contains_key(seed) && reference_mean.scores.contains_key(seed);
+        let by_task = own.iter().zip(&reference).flat_map(|(c, r)| {
+            c.scores.keys().filter(is_shared).filter_map(|seed| Some(c.scores.get(seed)? - r.scores.get(seed)?))
+        });
+        let differences: Vec<f64> = by_task.collect();
+        Comparison::of(&mean, &reference_mean, &said)?.over_tasks(&differences)
     });
     Some(Overall {
         model: row.block.0.clone(),

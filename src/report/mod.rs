@@ -174,7 +174,7 @@ mod tests {
     fn nothing_recorded_still_makes_a_page() {
         let (_folder, written, html) = page(&Study { name: "empty".into(), ..Study::default() });
         assert_eq!(written.skipped.len(), FIGURES.len());
-        assert!(html.contains("No finished run yet") && html.contains("<b>0</b> runs planned"), "{html}");
+        assert!(html.contains("no run that it needs has finished") && html.contains("<b>0</b> runs planned"), "{html}");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! One run, from a job to scores: the loop on one page.
 
-mod adam;
+pub mod adam;
 pub mod checkpoint;
-mod evaluate;
+pub mod evaluate;
 #[cfg(test)]
 pub mod example;
 pub mod fisher;
-mod hooks;
-mod loss;
-mod schedule;
+pub mod hooks;
+pub mod loss;
+pub mod schedule;
 mod scores;
 mod steps;
 mod study;
@@ -60,7 +60,7 @@ pub struct PutAside;
 
 /// How a run ended, but for errors.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "one is made a run")]
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Ending {
     Done(Outcome),
     Diverged { step: u32 },
@@ -173,6 +173,7 @@ pub fn train(
                     train_examples: picked.len() as u32,
                     dev_examples: scored.examples,
                     mask,
+                    halves: Some(scored.halves),
                     ..Outcome::default()
                 }));
             }
