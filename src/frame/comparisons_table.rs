@@ -209,7 +209,10 @@ mod tests {
         assert!(table.rows.iter().any(|row| row[3].best), "the example's gain of two points is found");
         let csv = comparisons_csv(&analysis).unwrap();
         assert_eq!(csv.lines().count(), 1 + table.rows.len());
-        assert!(table.notes[0].contains("over all 6 comparisons") && !csv.contains("NaN"));
+        assert!(
+            table.notes[0].contains("the 4 comparisons by task and the 2 comparisons over tasks")
+                && !csv.contains("NaN")
+        );
 
         let overall = overall_table(&analysis);
         assert_eq!((overall.rows.len(), overall.columns.len()), (3, overall.rows[0].len()));
@@ -217,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn three_seeds_make_nothing_bold() {
-        let analysis = analyse(&example::good(3, 3, &[None])).unwrap();
+    fn three_seeds_of_a_task_make_nothing_bold() {
+        let analysis = analyse(&example::good(1, 3, &[None])).unwrap();
         let tables = [comparisons_table(&analysis), overall_table(&analysis)];
         let main = crate::frame::main_table(&analysis).unwrap();
         let all = tables.iter().chain([&main.scores]).chain(&main.differences);

@@ -116,6 +116,7 @@ mod tests {
         let End::Done(outcome) = &mut record.end else { panic!("the example is a finished run") };
         outcome.dev = [("accuracy".to_owned(), Some(0.6)), ("f1".to_owned(), None)].into();
         outcome.dev_examples = 9;
+        outcome.epochs.truncate(1);
         outcome.epochs[0].dev = [("accuracy".to_owned(), Some(f64::NAN))].into();
         let half = |score| [("accuracy".to_owned(), Some(score))].into();
         outcome.halves = Some([half(0.5), half(0.7)]);
