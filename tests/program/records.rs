@@ -8,7 +8,10 @@ use super::sandbox::{Said, Sandbox, project};
 
 /// Asks the committed results; the sandbox is only where files go.
 fn asks(sandbox: &Sandbox, code: i32, arguments: &[&str]) -> Said {
-    let results = project().join("results").display().to_string();
+    if !sandbox.path("quickstart").exists() {
+        copied(sandbox, "quickstart");
+    }
+    let results = sandbox.path("quickstart").display().to_string();
     sandbox.expect(code, &[arguments, &["--results", &results]].concat())
 }
 
@@ -18,13 +21,15 @@ fn json(sandbox: &Sandbox, arguments: &[&str]) -> Value {
     serde_json::from_str(&said.out).expect("JSON")
 }
 
-/// A copy of the committed records, to be changed.
+/// A copy of the committed records of one sweep.
 fn copied(sandbox: &Sandbox, name: &str) {
     for file in ["quickstart/manifest.json", "quickstart/overlaps.csv"] {
         copy(&project().join("results").join(file), &sandbox.path(name).join(file));
     }
-    for entry in std::fs::read_dir(project().join("results/runs")).expect("runs").flatten() {
-        let within = Path::new("runs").join(entry.file_name()).join("record.json");
+    let manifest = std::fs::read_to_string(sandbox.path(name).join("quickstart/manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    for run in manifest["runs"].as_array().expect("runs") {
+        let within = Path::new("runs").join(run[0].as_str().expect("an id")).join("record.json");
         copy(&project().join("results").join(&within), &sandbox.path(name).join(&within));
     }
 }
