@@ -27,7 +27,7 @@ pub struct Comparison {
     pub permutation: Permutation,
     /// p of Wilcoxon's signed-rank test.
     pub wilcoxon: f64,
-    /// Differences whose signs the test flips: the pairs, or those of every task.
+    /// Differences whose signs the test flips: one for each pair of runs, on one task or on all.
     pub flips: usize,
     /// The sign-flip p after Holm over `family` comparisons: those by task, or those over tasks.
     pub holm: f64,
@@ -86,8 +86,8 @@ impl Comparison {
         })
     }
 
-    /// Over several tasks. Runs on different tasks share nothing but a seed's number, so that under the null every
-    /// task's difference of a seed could as well have had the other sign: all of them are flipped on their own.
+    /// Over several tasks, by the differences of pairs of runs. Runs on different tasks share nothing but a seed's number,
+    /// so that under the null the difference of each pair could as well have had the other sign.
     pub(super) fn over_tasks(self, differences: &[f64]) -> Option<Comparison> {
         let permutation = stats::sign_flips(differences)?;
         Some(Comparison { holm: permutation.p, permutation, flips: differences.len(), ..self })

@@ -73,7 +73,7 @@ fn notes(analysis: &Analysis) -> Vec<String> {
         format!(
             "Interval: 95 % of the mean difference, an expanded percentile bootstrap, and Student's below \
              {BOOTSTRAP_LEAST} pairs. p: two-sided sign-flip permutation test, every pattern counted; p Wilcoxon: signed \
-             ranks. Over tasks the sign of every task's difference is flipped on its own. With n of them no sign-flip p is \
+             ranks. Over tasks the signs are those of pairs of runs: every seed of every task that was trained on has its own. With n of them no sign-flip p is \
              below 2/2ⁿ: 3 to 5 seeds of one task cannot reach 0.05."
         ),
         "d: mean over standard deviation of the differences, with Hedges' correction. P(better): chance that a run of the \

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Cell;
 use super::comparison::Comparison;
 use super::layout::{Block, Layout, Row};
+use super::targets::trained_task;
 use crate::stats::{self, Interval, Ranks};
 
 /// One line over the tasks of its model and training size.
@@ -21,8 +22,8 @@ pub struct Overall {
     /// Interquartile mean over tasks × seeds of raw scores, with its stratified bootstrap interval.
     pub iqm: f64,
     pub interval: Option<Interval>,
-    /// Against the reference: the score of a seed is its mean over the tasks; the test flips the difference of every seed
-    /// on every task. Over the tasks that both have and the
+    /// Against the reference: the score of a seed is its mean over the tasks; the test flips the difference of every run
+    /// on its own. Over the tasks that both have and the
     /// seeds that have a score on each of them; `None` where that leaves fewer than two tasks or no seed.
     pub comparison: Option<Comparison>,
 }
@@ -43,10 +44,15 @@ fn line(row: &Row, said: Vec<String>) -> Option<Overall> {
         let (own, reference): (Vec<&Cell>, Vec<&Cell>) = both.into_iter().unzip();
         let (mean, reference_mean) = (averaged(&own)?, averaged(&reference)?);
         let is_shared = |seed: &&u64| mean.scores.contains_key(seed) && reference_mean.scores.contains_key(seed);
-        let by_task = own.iter().zip(&reference).flat_map(|(c, r)| {
-            c.scores.keys().filter(is_shared).filter_map(|seed| Some(c.scores.get(seed)? - r.scores.get(seed)?))
-        });
-        let differences: Vec<f64> = by_task.collect();
+        // Scores of one run on several tasks are no independent differences: they keep one sign together.
+        let mut by_run: BTreeMap<(&str, u64), f64> = BTreeMap::new();
+        for (c, r) in own.iter().zip(&reference) {
+            for seed in c.scores.keys().filter(is_shared) {
+                let difference = c.scores.get(seed)? - r.scores.get(seed)?;
+                *by_run.entry((trained_task(&c.task), *seed)).or_default() += difference;
+            }
+        }
+        let differences: Vec<f64> = by_run.into_values().collect();
         Comparison::of(&mean, &reference_mean, &said)?.over_tasks(&differences)
     });
     Some(Overall {

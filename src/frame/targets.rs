@@ -13,6 +13,11 @@ pub fn target_name(trained: &str, way: Way, task: &str) -> String {
     }
 }
 
+/// The task that a run was trained on, of a name that [`target_name`] may have made.
+pub(super) fn trained_task(name: &str) -> &str {
+    [" → ", " ⇒ "].iter().fold(name, |name, arrow| name.split(arrow).next().unwrap_or(name))
+}
+
 /// Every record, followed by one for each other task that it was scored on: same run, id and cost, with the scores of
 /// that task. A run without an outcome stands once, under its own task. Costs are to be summed over `records` instead.
 /// Where no run was scored elsewhere, these are the records themselves, not copied.
