@@ -90,7 +90,18 @@ impl Comparison {
     /// so that under the null the difference of each pair could as well have had the other sign.
     pub(super) fn over_tasks(self, differences: &[f64]) -> Option<Comparison> {
         let permutation = stats::sign_flips(differences)?;
-        Some(Comparison { holm: permutation.p, permutation, flips: differences.len(), ..self })
+        // On the scale of the mean difference, which weighs tasks and not pairs.
+        let sum: f64 = differences.iter().sum();
+        let scale = if sum == 0.0 { 1.0 } else { self.difference.mean * differences.len() as f64 / sum };
+        let scaled: Vec<f64> = differences.iter().map(|d| d * scale).collect();
+        Some(Comparison {
+            interval: stats::mean_interval(&scaled),
+            wilcoxon: stats::signed_rank(differences)?,
+            holm: permutation.p,
+            permutation,
+            flips: differences.len(),
+            ..self
+        })
     }
 
     pub fn finding(&self) -> Finding {
