@@ -1,5 +1,6 @@
 //! Pre-trained models as folders: found, checked, fingerprinted. Their layers are the worker's.
 
+pub mod checkpoint;
 pub mod config;
 
 use std::path::{Path, PathBuf};
