@@ -2,8 +2,10 @@
 //!
 //! Files are mapped and never trusted: every length is held against the file before anything is read or allocated.
 
+mod account;
 mod archive;
 mod folder;
+mod misfit;
 mod pickle;
 mod torch_save;
 
@@ -19,6 +21,7 @@ use safetensors::SafeTensors;
 
 use folder::{Form, Weights};
 
+pub use account::Account;
 pub use folder::files;
 
 /// One stored tensor.
@@ -74,6 +77,10 @@ impl Checkpoint {
     /// The file of the weights, or the index of its shards.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     /// All tensors, in the order of their names.
