@@ -25,8 +25,24 @@ pub use modernbert::{Attention, ModernBert};
 pub use parameter::Parameter;
 pub use xlnet::XlNet;
 
-/// Files of a model folder besides its weights that determine what a run computes.
-const CONTENT: &[&str] = &["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+/// Files of a model folder besides its weights that determine what a run computes. Those behind `vocab.txt` came later: a folder without them
+/// has the fingerprint that it always had.
+const CONTENT: &[&str] = &[
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "added_tokens.json",
+];
+
+/// Files of which one holds the vocabulary; which one that must be is the tokenizer's affair.
+const VOCABULARIES: &[&str] =
+    &["tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model"];
 
 /// Finds the folder of a model: a path as it stands, or a name under one of the model directories.
 ///
@@ -54,9 +70,8 @@ pub fn check(folder: &Path) -> Result<Config> {
     let config = Config::read(folder)?;
     // A head of any other number of outputs is another task's, and no fault.
     Account::of(&Checkpoint::open(folder)?, &config, 1)?;
-    let tokenizer = ["tokenizer.json", "vocab.txt"];
-    if !tokenizer.iter().any(|name| folder.join(name).is_file()) {
-        bail!("{} has no tokenizer: {} is missing", folder.display(), tokenizer.join(" or "));
+    if !VOCABULARIES.iter().any(|name| folder.join(name).is_file()) {
+        bail!("{} has no tokenizer: {} is missing", folder.display(), VOCABULARIES.join(" or "));
     }
     Ok(config)
 }
@@ -80,11 +95,25 @@ pub fn fingerprint(folder: &Path) -> Result<String> {
         all.update(name.as_bytes());
         all.update(file.finalize().as_bytes());
     }
+    if let Some(map) = further_special_tokens(folder) {
+        all.update(b"special_tokens_map.json").update(blake3::hash(&map).as_bytes());
+    }
     Ok(all.finalize().to_hex()[..20].to_owned())
+}
+
+/// special_tokens_map.json where it says more than tokenizer_config.json: mostly it repeats that, and then decides nothing.
+fn further_special_tokens(folder: &Path) -> Option<Vec<u8>> {
+    let map = std::fs::read(folder.join("special_tokens_map.json")).ok()?;
+    let config = std::fs::read(folder.join("tokenizer_config.json")).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+    let said: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&map).unwrap_or_default();
+    let repeats = !said.is_empty() && said.iter().all(|(name, token)| config[name] == *token);
+    (!repeats).then_some(map)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -113,5 +142,24 @@ mod tests {
         let before = hash(&whole);
         std::fs::write(whole.path().join("pytorch_model.bin"), "not read").expect("a file");
         assert_eq!(hash(&whole), before);
+    }
+
+    #[test]
+    fn the_fingerprint_follows_every_file_that_decides_about_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("model.safetensors", "weights");
+        let mut last = fingerprint(folder.path()).unwrap();
+        let mut changes = |name: &str, text: &str| {
+            write(name, text);
+            let now = fingerprint(folder.path()).unwrap();
+            std::mem::replace(&mut last, now.clone()) != now
+        };
+        assert!(changes("tokenizer_config.json", r#"{"cls_token": "[CLS]"}"#));
+        assert!(changes("merges.txt", "a b"));
+        assert!(changes("added_tokens.json", r#"{"c": 7}"#));
+        assert!(!changes("special_tokens_map.json", r#"{"cls_token": "[CLS]"}"#));
+        assert!(changes("special_tokens_map.json", r#"{"cls_token": "<s>"}"#));
+        assert!(!changes("README.md", "about"));
     }
 }
