@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
+    ("kept", &["plan", "record", "task"]),
     ("method", &["plan", "spec"]),
     ("model", &["method"]),
     ("stats", &[]),
@@ -22,7 +23,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),
     ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
-    ("worker/after", &["arena", "method", "network", "plan", "record", "task", "train"]),
+    ("worker/after", &["arena", "kept", "method", "network", "plan", "record", "task", "train"]),
+    ("worker/apply", &["after", "arena", "kept", "method", "protocol", "task", "train"]),
     ("worker/orders", &["log", "protocol"]),
     ("worker/warm", &["arena", "log", "method", "protocol", "task", "train"]),
 ];

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod export;
 mod faults;
 mod kill;
 mod layers;

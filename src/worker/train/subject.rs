@@ -119,6 +119,11 @@ impl Subject {
         Ok(())
     }
 
+    /// What transformers calls a part in the checkpoint of a sequence classifier.
+    pub fn stored_name(&self, part: &Part) -> String {
+        self.config.stored_name(&part.name)
+    }
+
     /// Where every tensor of the checkpoint and every parameter of the model went, in a sentence.
     pub fn account(&self) -> String {
         let parts = &self.arena.layout.parts;
