@@ -16,7 +16,7 @@ use crate::plan::{self, Run, RunId, point};
 use crate::record::store::Store;
 use crate::spec::recipe::RECIPE;
 use crate::spec::{Fault, Faults, Filter, Known, KnownMode, ModelFault, RunTable, Sweep};
-use crate::task::{self, Task, metric::Metric};
+use crate::task::{self, Task, Tokenizer, metric::Metric};
 
 /// Whether a call can do without the models and data that a sweep names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,15 +188,19 @@ impl Workspace {
         }
     }
 
-    /// Reads every data file of the runs that are meant once, so that a malformed row stops the sweep before it starts.
+    /// Reads every data file and tokenizer of the runs that are meant once, so that a malformed row, or a tokenizer of
+    /// another model, stops the sweep before it starts.
     ///
     /// # Errors
-    /// The first fault of every task, all together.
+    /// The first fault of every task and every tokenizer, all together.
     pub fn check_data(&self) -> Result<()> {
-        let meant = self.runs.iter().filter(|(_, run)| self.takes(run));
-        let names: BTreeSet<&str> = meant.map(|(_, run)| run.task.name.as_str()).collect();
+        let meant: Vec<&Run> = self.runs.iter().map(|(_, run)| run).filter(|run| self.takes(run)).collect();
+        let names: BTreeSet<&str> = meant.iter().map(|run| run.task.name.as_str()).collect();
         let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str())).chain(self.others.all());
-        let faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
+        let mut faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
+        let models: BTreeSet<&str> = meant.iter().map(|run| run.model.name.as_str()).collect();
+        let folders = models.iter().filter_map(|name| self.models.get(*name));
+        faults.extend(folders.filter_map(|folder| Tokenizer::open(folder).err().map(|e| format!("{e:#}"))));
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
     }
 }

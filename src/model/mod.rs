@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 pub use activation::Activation;
 pub use bert::{Bert, Names};
 pub use checkpoint::{Account, Checkpoint};
-pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count};
+pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count, thousands};
 pub use deberta::{Deberta, Relative};
 pub use head::{Dense, Head, Summary};
 pub use modernbert::{Attention, ModernBert};
@@ -26,7 +26,22 @@ pub use parameter::Parameter;
 pub use xlnet::XlNet;
 
 /// Files of a model folder besides its weights that determine what a run computes.
-const CONTENT: &[&str] = &["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+const CONTENT: &[&str] = &[
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "added_tokens.json",
+];
+
+/// Each of them is enough to tell that a folder has a tokenizer.
+const TOKENIZERS: &[&str] =
+    &["tokenizer.json", "vocab.txt", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"];
 
 /// Finds the folder of a model: a path as it stands, or a name under one of the model directories.
 ///
@@ -54,9 +69,8 @@ pub fn check(folder: &Path) -> Result<Config> {
     let config = Config::read(folder)?;
     // A head of any other number of outputs is another task's, and no fault.
     Account::of(&Checkpoint::open(folder)?, &config, 1)?;
-    let tokenizer = ["tokenizer.json", "vocab.txt"];
-    if !tokenizer.iter().any(|name| folder.join(name).is_file()) {
-        bail!("{} has no tokenizer: {} is missing", folder.display(), tokenizer.join(" or "));
+    if !TOKENIZERS.iter().any(|name| folder.join(name).is_file()) {
+        bail!("{} has no tokenizer: {} is missing", folder.display(), TOKENIZERS.join(" or "));
     }
     Ok(config)
 }

@@ -105,13 +105,13 @@ impl DebertaBody {
             };
             if distances.relative.content_to_position {
                 let keys = by_head(block.position_key.as_ref().unwrap_or(&block.key).forward_shared(&rows, step.pass));
-                scores = scores + pick(query.matmul(&keys), to_position);
+                scores += pick(query.matmul(&keys), to_position);
             }
             if distances.relative.position_to_content {
                 let queries =
                     by_head(block.position_query.as_ref().unwrap_or(&block.query).forward_shared(&rows, step.pass));
                 // From the key's place the query stands the other way.
-                scores = scores + pick(key.matmul(&queries), to_content).transpose(2, 3);
+                scores += pick(key.matmul(&queries), to_content).transpose(2, 3);
             }
         }
         attend(&(scores + &step.input.bias), &value, step.rates.attention, step.input, step.pass)

@@ -10,8 +10,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::Pass;
 use crate::arena::Stretch;
 use crate::model::Config;
-use crate::task::Tokens;
 use crate::task::batch::Batch;
+use crate::task::read::Row;
+use crate::task::{Tokenizer, Tokens};
 use crate::train::{Subject, fisher, loss};
 
 fn folder() -> PathBuf {
@@ -174,5 +175,39 @@ fn dropout_is_on_in_training_only() {
         assert!(one.equal(&forward(Pass::train(None))), "{name}: one seed, two draws");
         assert!(forward(Pass::evaluate(None)).equal(&forward(Pass::evaluate(None))), "{name}");
         assert_eq!(one.kind(), Kind::Float);
+    }
+}
+
+/// The demo's model on sentences of unlike lengths; the numbers are those of tests/reference/encoder.py.
+#[test]
+fn logits_of_a_real_checkpoint_are_those_of_transformers() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = project.join("models/all-MiniLM-L6-v2");
+    if Config::read(&folder).is_err() {
+        crate::log::line("skipped: models/all-MiniLM-L6-v2 is not there; `make setup` fetches it");
+        return;
+    }
+    let text = std::fs::read_to_string(project.join("tests/reference/encoder.json")).expect("encoder.json");
+    let reference: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let sentences: Vec<Vec<String>> = serde_json::from_value(reference["sentences"].clone()).expect("sentences");
+    let expected: Vec<Vec<f64>> = serde_json::from_value(reference["logits"].clone()).expect("logits");
+
+    let mut subject = Subject::load(&folder, Some(3), Device::Cpu, &|_| Vec::new()).expect("the model");
+    let weight = subject.arena.layout.index("classifier.weight").expect("a head");
+    let bias = subject.arena.layout.index("classifier.bias").expect("a head");
+    let hidden = subject.encoder.config.hidden_size;
+    let angles = Tensor::arange(3 * hidden, (Kind::Double, Device::Cpu)).view([3, hidden]);
+    subject.arena.fill(weight, &angles.sin());
+    subject.arena.fill(bias, &Tensor::from_slice(&[0.1f32, -0.2, 0.3]));
+
+    let rows: Vec<Row> = sentences.into_iter().map(|text| Row { text, label: 0.0 }).collect();
+    let tokens = Tokenizer::open(&folder).and_then(|t| t.encode(&rows, 128)).expect("tokens");
+    let batch = Batch::of(&tokens, &[0, 1, 2, 3, 4], subject.pad());
+    let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(None));
+    for (row, expected) in expected.iter().enumerate() {
+        for (label, expected) in expected.iter().enumerate() {
+            let found = logits.double_value(&[row as i64, label as i64]);
+            assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{row}, {label}: {found} {expected}");
+        }
     }
 }
