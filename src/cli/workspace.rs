@@ -194,8 +194,8 @@ impl Workspace {
     /// # Errors
     /// The first fault of every task and of every tokenizer, all together.
     pub fn check_data(&self) -> Result<()> {
-        let meant = self.runs.iter().filter(|(_, run)| self.takes(run));
-        let names: BTreeSet<&str> = meant.map(|(_, run)| run.task.name.as_str()).collect();
+        let meant: Vec<&Run> = self.runs.iter().map(|(_, run)| run).filter(|run| self.takes(run)).collect();
+        let names: BTreeSet<&str> = meant.iter().map(|run| run.task.name.as_str()).collect();
         let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str())).chain(self.others.all());
         let mut faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
         let meant = self.runs.iter().filter(|(_, run)| self.takes(run));

@@ -25,8 +25,8 @@ pub use modernbert::{Attention, ModernBert};
 pub use parameter::Parameter;
 pub use xlnet::XlNet;
 
-/// Files of a model folder besides its weights that determine what a run computes. Those behind `vocab.txt` came later: a folder without them
-/// has the fingerprint that it always had.
+/// Files of a model folder besides its weights that determine what a run computes. Those behind `vocab.txt` came later: a
+/// folder without them has the fingerprint that it always had.
 const CONTENT: &[&str] = &[
     "config.json",
     "tokenizer.json",

@@ -98,3 +98,14 @@ fn a_broken_model_is_refused_before_anything_starts() {
         assert!(!sandbox.path("sweep-was-here").exists());
     }
 }
+
+#[test]
+fn a_tokenizer_with_more_ids_than_embeddings_is_refused_before_anything_starts() {
+    let sandbox = with_broken("safetensors", |folder| {
+        let words = std::fs::read_to_string(folder.join("vocab.txt")).expect("words");
+        std::fs::write(folder.join("vocab.txt"), words + "surplus\n").expect("words");
+    });
+    let err = sandbox.expect(1, &["run", "sweep.toml"]).err;
+    assert!(err.contains("ids up to 72") && err.contains("72 embeddings"), "{err}");
+    assert!(sandbox.records().is_empty());
+}

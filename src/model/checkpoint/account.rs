@@ -308,4 +308,21 @@ mod tests {
             "{fault}"
         );
     }
+
+    #[test]
+    fn checkpoints_of_every_family_are_accounted_for() {
+        let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/families");
+        let folders = std::fs::read_dir(families).expect("families").flatten().map(|entry| entry.path());
+        let folders: Vec<_> = folders.filter(|folder| folder.is_dir()).collect();
+        assert!(folders.len() >= 16);
+        for folder in folders {
+            let config = Config::read(&folder).expect("a config");
+            let checkpoint = Checkpoint::open(&folder).expect("a checkpoint");
+            // No model here has so many classes: the head is another task's, the rest is stored.
+            let account = Account::of(&checkpoint, &config, 9).expect("an account");
+            let parameters = config.parameters(9);
+            assert_eq!(account.stored.len() + account.fresh.len(), parameters.len(), "{}", folder.display());
+            assert!(account.fresh.iter().all(|&index| parameters[index].role == Role::Head), "{}", folder.display());
+        }
+    }
 }
