@@ -6,7 +6,9 @@ mod completions;
 mod devices;
 mod doctor;
 mod exit;
+mod fetch;
 mod figure;
+mod inputs;
 mod layout;
 mod methods;
 mod overlaps;
@@ -48,6 +50,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Train what is missing; the same command goes on where it stopped
     Run(run::Arguments),
+    /// Get models and data from the hub, for a sweep or by name, so that it runs without a network
+    Fetch(fetch::Arguments),
     /// Show the sweeps in the results folder and how far they are
     Status(status::Arguments),
     /// Make tables, figures and a page from the records of a sweep
@@ -83,6 +87,9 @@ pub struct Places {
     /// A [profile.<name>] of the sweep file; the sweep is then called <sweep>-<name>
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Use no network at all; HF_HUB_OFFLINE=1 does the same
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Runs the program with the process's arguments.
@@ -97,6 +104,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Plan(arguments) => plan::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
         Command::Table(arguments) => table::main(&arguments),

@@ -180,8 +180,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
-    for what in &workspace.lacking {
-        print(&format!("not here, and needed to train: {what}"))?;
+    for lacking in &workspace.lacking {
+        print(&format!("not here, and needed to train: {}", lacking.why))?;
     }
     Ok(Exit::Done)
 }

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
     ("method", &["plan", "spec"]),
+    ("hub", &[]),
     ("model", &[]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),

@@ -2,6 +2,8 @@
 
 mod commands;
 mod faults;
+mod hub;
+mod hub_server;
 mod kill;
 mod layers;
 mod methods;
