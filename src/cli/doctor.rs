@@ -100,12 +100,9 @@ fn models(places: &Places) -> Vec<Finding> {
         folders.sort();
         for folder in folders {
             findings.push(match model::check(&folder) {
-                Ok(config) => good(format!(
-                    "model {}: {}, {} layers",
-                    folder.display(),
-                    config.model_type,
-                    config.num_hidden_layers
-                )),
+                Ok(config) => {
+                    good(format!("model {}: {}, {} layers", folder.display(), config.model_type, config.layers))
+                }
                 Err(error) => bad(format!("model {error:#}"), "fetch the model again, or remove its folder"),
             });
         }

@@ -90,9 +90,9 @@ impl Arena {
         let gradients = Tensor::run_backward(&[loss], &leaves, false, false);
         no_grad(|| {
             for (part, gradient) in trained.into_iter().zip(gradients) {
-                let mut target = part.of(&self.gradient);
+                let mut target = part.shaped(&self.gradient);
                 if gradient.defined() {
-                    target.copy_(&gradient.view([-1]));
+                    target.copy_(&gradient);
                 } else {
                     let _ = target.zero_();
                 }
