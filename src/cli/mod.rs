@@ -11,6 +11,7 @@ mod figure;
 mod inputs;
 mod layout;
 mod methods;
+mod models;
 mod overlaps;
 mod plan;
 pub mod progress;
@@ -68,6 +69,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// List the methods with their numbers and papers, or show one in full
     Methods(methods::Arguments),
+    /// List the families of models, known checkpoints with their sizes, and what is on this machine
+    Models(models::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Query(arguments) => query::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
+        Command::Models(arguments) => models::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
     };
     match outcome {

@@ -44,6 +44,11 @@ impl Hub {
         Hub { settings, store, client }
     }
 
+    /// The cache folder.
+    pub fn cache(&self) -> &std::path::Path {
+        self.store.root()
+    }
+
     /// Whether the network is switched off.
     pub fn is_offline(&self) -> bool {
         self.settings.offline
