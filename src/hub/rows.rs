@@ -137,3 +137,109 @@ fn field(values: &Values, row: usize, number: usize) -> Result<Cow<'_, str>, Str
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use polars::prelude::{Column, IntoColumn, NamedFrom, Series};
+    use polars_io::parquet::write::ParquetWriter;
+
+    use super::super::sets::{Columns, of};
+    use super::*;
+    use crate::task::{self, Labels, Task, read};
+
+    fn series<T, D: ?Sized>(name: &str, values: T) -> Column
+    where
+        Series: NamedFrom<T, D>,
+    {
+        Series::new(name.into(), values).into_column()
+    }
+
+    fn parquet(folder: &Path, columns: Vec<Column>) -> PathBuf {
+        let path = folder.join("rows.parquet");
+        let mut frame = DataFrame::new(columns[0].len(), columns).unwrap();
+        ParquetWriter::new(std::fs::File::create(&path).unwrap()).finish(&mut frame).unwrap();
+        path
+    }
+
+    fn file(rows: usize, columns: Columns) -> File {
+        File { path: "X/train.tsv", split: "train", rows, columns }
+    }
+
+    const NLI: Field = Field::Class("label", &["yes", "no"], Some("-"));
+
+    #[test]
+    fn fields_are_written_as_the_release_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = vec![
+            series("idx", [7i64, 8, 9]),
+            series("text", ["a \"b\"", "tab\there\nand there", "日本 🎉"]),
+            series("label", [1i64, 0, -1]),
+            series("score", [0.2f32, 3.0, 4.25]),
+            series("word", ["entailment", "neutral", "neutral"]),
+        ];
+        let path = parquet(folder.path(), columns);
+        let all: Columns = &[
+            ("index", Field::Number),
+            ("genre", Field::Absent),
+            ("s", Field::Text("text")),
+            ("y", NLI),
+            ("v", Field::Value("score")),
+            ("w", Field::Word("word", &[("entailment", "entails"), ("neutral", "neutral")])),
+        ];
+        let tsv = convert(&file(3, all), Layout::Tsv { header: true }, std::slice::from_ref(&path)).unwrap();
+        let expected = "index\tgenre\ts\ty\tv\tw\n0\tn/a\ta \"b\"\tno\t0.2\tentails\n\
+            1\tn/a\ttab here and there\tyes\t3\tneutral\n2\tn/a\t日本 🎉\t-\t4.25\tneutral\n";
+        assert_eq!((tsv.text.as_str(), tsv.rows, tsv.softened), (expected, 3, 1));
+        // Two files of one split are one table; JSON keeps tabs.
+        let pair: Columns = &[("s", Field::Text("text")), ("y", NLI)];
+        let json = convert(&file(6, pair), Layout::Jsonl, &[path.clone(), path.clone()]).unwrap();
+        assert_eq!((json.rows, json.softened), (6, 0));
+        assert!(json.text.contains(r#"{"s":"tab\there\nand there","y":"yes"}"#), "{}", json.text);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = parquet(folder.path(), vec![series("text", ["a", "b"]), series("label", [0i64, 5])]);
+        let fails = |rows: usize, columns: Columns| {
+            convert(&file(rows, columns), Layout::Tsv { header: false }, std::slice::from_ref(&path)).unwrap_err()
+        };
+        assert!(fails(3, &[("s", Field::Text("text"))]).contains("2 rows came for X/train.tsv, and 3 were published"));
+        let classes = Field::Class("label", &["0", "1"], None);
+        assert!(fails(2, &[("y", classes)]).contains("row 1: the label is 5, not one of the 2 classes"));
+        assert!(fails(2, &[("s", Field::Text("sentence"))]).contains("sentence"));
+        assert!(fails(2, &[("w", Field::Word("text", &[("a", "A")]))]).contains("unknown label \"b\""));
+        std::fs::write(&path, "not parquet").unwrap();
+        assert!(fails(2, &[("s", Field::Text("text"))]).contains("rows.parquet"));
+    }
+
+    /// With the official files at hand (`SWEEP_DATA`): the hub's form of them becomes rows equal to theirs.
+    #[test]
+    fn official_rows_come_back() {
+        let Some(data) = std::env::var_os("SWEEP_DATA").map(PathBuf::from) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["rte", "mrpc", "stsb"] {
+            let Ok(official) = task::resolve(name, std::slice::from_ref(&data)) else { continue };
+            let set = of(name).next().unwrap();
+            let sources = [official.train.clone().unwrap(), official.dev[0].source.clone()];
+            for (file, source) in set.files.iter().zip(sources) {
+                let rows = read::rows(&official, &source).unwrap();
+                let text = |side: usize| rows.iter().map(|row| row.text[side].clone()).collect::<Vec<_>>();
+                let values: Vec<f32> = rows.iter().map(|row| row.label).collect();
+                let classes: Vec<i64> = values.iter().map(|value| *value as i64).collect();
+                let label = match official.labels {
+                    Labels::Regression => series("label", values),
+                    _ => series("label", classes),
+                };
+                let columns = vec![series("sentence1", text(0)), series("sentence2", text(1)), label];
+                let ours = convert(file, set.layout, &[parquet(folder.path(), columns)]).unwrap();
+                let mut again: Task = official.clone();
+                let path = folder.path().join("rows.tsv");
+                std::fs::write(&path, ours.text).unwrap();
+                again.dev[0].source.path.clone_from(&path);
+                assert_eq!(read::rows(&again, &again.dev[0].source).unwrap(), rows, "{name} {}", file.path);
+            }
+        }
+    }
+}

@@ -134,7 +134,7 @@ fn a_sweep_over_a_model_of_the_hub_is_planned_fetched_run_and_noted() {
     assert_eq!(server.requests().len(), 0, "no plan asks the network");
 
     let dry = desk.expect(0, &["fetch", "sweep.toml", "--dry-run"]).out;
-    assert!(dry.contains("to fetch model org/tiny: 3 files") && dry.contains("0 here, 1 to fetch"), "{dry}");
+    assert!(dry.contains("to fetch model org/tiny: 4 files") && dry.contains("0 here, 1 to fetch"), "{dry}");
     assert_eq!(server.count("GET", WEIGHTS), 0);
 
     // A fault besides is said first, and nothing is fetched.
@@ -220,7 +220,8 @@ fn a_download_that_was_given_up_is_resumed_by_the_next_call() {
     let files = tiny();
     let size = files[WEIGHTS].len();
     let server = Server::start(&[("models/org/tiny", files.clone())]);
-    server.misbehave(WEIGHTS, Fault::Stall { after: 1000, times: usize::MAX });
+    server.misbehave(WEIGHTS, Fault::Stall { after: 1000, times: 1 });
+    server.misbehave(WEIGHTS, Fault::Stall { after: 0, times: usize::MAX });
     let desk = Desk::at(&server).with("HF_HUB_DOWNLOAD_TIMEOUT", "0.05");
     let start = Instant::now();
     let stalled = desk.expect(1, &["fetch", "--model", "org/tiny"]).err;
@@ -365,4 +366,77 @@ fn moved_repositories_are_followed() {
     desk.expect(0, &["fetch", "--model", "tiny"]);
     assert!(desk.snapshot("models--tiny").join(WEIGHTS).is_file());
     assert!(server.requests().iter().any(|r| r.path.starts_with("/api/models/tiny")));
+}
+
+#[test]
+fn data_of_a_task_become_its_official_files() {
+    use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series};
+    let split = |rows: usize, has_labels: bool| {
+        let text = |what: &str| (0..rows).map(|row| format!("{what} {row}")).collect::<Vec<_>>();
+        let mut second = text("second");
+        second[1] = "with a\ttab".to_owned();
+        let labels: Vec<i64> = (0..rows).map(|row| if has_labels { row as i64 % 2 } else { -1 }).collect();
+        let columns: Vec<Column> = vec![
+            Series::new("sentence1".into(), text("first")).into_column(),
+            Series::new("sentence2".into(), second).into_column(),
+            Series::new("label".into(), labels).into_column(),
+        ];
+        let mut parquet = Vec::new();
+        let mut frame = DataFrame::new(rows, columns).expect("a frame");
+        polars_io::parquet::write::ParquetWriter::new(&mut parquet).finish(&mut frame).expect("parquet");
+        parquet
+    };
+    let files = |dev_rows: usize| {
+        BTreeMap::from([
+            ("wnli/train-00000-of-00001.parquet".to_owned(), split(635, true)),
+            ("wnli/validation-00000-of-00001.parquet".to_owned(), split(dev_rows, true)),
+            ("wnli/test-00000-of-00001.parquet".to_owned(), split(146, false)),
+            ("rte/train-00000-of-00001.parquet".to_owned(), split(2490, true)),
+        ])
+    };
+    let server = Server::start(&[("datasets/nyu-mll/glue", files(71))]);
+    let desk = Desk::at(&server);
+    let dry = desk.expect(0, &["fetch", "--task", "wnli", "--dry-run"]).out;
+    assert!(dry.contains("to fetch task wnli: 3 files") && !desk.sandbox.path("data").exists(), "{dry}");
+    let folder = desk.sandbox.path("data/glue/WNLI");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("test.tsv"), "mine").expect("a file");
+    let said = desk.expect(0, &["fetch", "--task", "wnli"]).out;
+    assert!(said.contains("2 files with 706 rows") && said.contains("in 2 texts became blanks"), "{said}");
+    assert!(said.contains("left as they were: WNLI/test.tsv"), "{said}");
+    assert_eq!(std::fs::read_to_string(folder.join("test.tsv")).expect("a file"), "mine");
+    let train = std::fs::read_to_string(folder.join("train.tsv")).expect("train.tsv");
+    assert!(
+        train.starts_with("index\tsentence1\tsentence2\tlabel\n0\tfirst 0\tsecond 0\t0\n1\tfirst 1\twith a tab\t1\n")
+    );
+    assert_eq!(server.count("GET", "rte/train-00000-of-00001.parquet"), 0);
+    assert!(desk.expect(0, &["fetch", "--task", "wnli"]).out.contains("1 here, 0 fetched"));
+
+    let missing = desk.expect(1, &["fetch", "--task", "rte"]).err;
+    assert!(missing.contains("has no parquet file of rte/validation"), "{missing}");
+    assert!(desk.expect(1, &["fetch", "--task", "movies-rating"]).err.contains("make setup"));
+    let changed = Server::start(&[("datasets/nyu-mll/glue", files(70))]);
+    let desk = Desk::at(&changed);
+    let said = desk.expect(1, &["fetch", "--task", "wnli"]).err;
+    assert!(said.contains("70 rows came for WNLI/dev.tsv, and 71 were published"), "{said}");
+    assert!(!desk.sandbox.path("data/glue/WNLI/dev.tsv").exists());
+}
+
+#[test]
+fn known_models_are_listed_with_what_is_here() {
+    let server = Server::start(&[("models/bert-base-cased", tiny())]);
+    let desk = Desk::at(&server);
+    let count = |out: &str| out.lines().filter(|line| line.trim_end().ends_with("here")).count();
+    let before = desk.expect(0, &["models"]).out;
+    assert!(before.contains("bert-large-cased") && before.contains("333.6 M   302.3 M"), "{before}");
+    assert_eq!(count(&before), 0, "{before}");
+    assert!(before.lines().all(|line| line.chars().count() <= 120), "{before}");
+    desk.expect(0, &["fetch", "--model", "bert-base-cased"]);
+    let after = desk.expect(0, &["models"]).out;
+    assert!(count(&after) == 1 && after.contains("main 0123456789"), "{after}");
+    let json: serde_json::Value = serde_json::from_str(&desk.expect(0, &["models", "--json"]).out).expect("JSON");
+    assert_eq!(
+        (json["here"][0]["name"].as_str(), json["here"][0]["is_whole"].as_bool()),
+        (Some("bert-base-cased"), Some(true))
+    );
 }

@@ -120,7 +120,7 @@ impl Server {
 
     /// Requests for the content of a file: those to the content network, for a large one.
     fn content_requests(&self, name: &str) -> Vec<Request> {
-        let requests = self.requests().into_iter().filter(|r| r.method == "GET" && r.path.ends_with(name));
+        let requests = self.requests().into_iter().filter(|r| r.method == "GET" && is_of(&r.path, name));
         let (at_cdn, at_hub): (Vec<_>, Vec<_>) = requests.partition(|r| r.path.starts_with("/cdn/"));
         if at_cdn.is_empty() { at_hub } else { at_cdn }
     }
@@ -191,22 +191,26 @@ fn answer(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         // What befalls the content befalls the request that brings it.
         let brings = method == "GET" && (path.starts_with("/cdn/") || !is_large(&state, &path));
         let found = state.faults.iter_mut().find(|(suffix, fault)| {
-            let at = path.split('?').next().unwrap_or_default();
-            (at.ends_with(suffix.as_str()) || at.contains(&format!("{suffix}/"))) && (brings || !is_content(fault))
+            let is_over = matches!(
+                fault,
+                Fault::Cut { times: 0, .. }
+                    | Fault::Stall { times: 0, .. }
+                    | Fault::Status { times: 0, .. }
+                    | Fault::Corrupt { times: 0 }
+            );
+            let is_meant = is_of(&path, suffix) || path.starts_with(&format!("/{suffix}/"));
+            is_meant && !is_over && (brings || !is_content(fault))
         });
-        let fault = found.and_then(|(_, fault)| {
+        let fault = found.map(|(_, fault)| {
             let now = *fault;
             if let Fault::Cut { times, .. }
             | Fault::Stall { times, .. }
             | Fault::Status { times, .. }
             | Fault::Corrupt { times } = fault
             {
-                if *times == 0 {
-                    return None;
-                }
                 *times -= 1;
             }
-            Some(now)
+            now
         });
         (fault, state.token.clone(), state.moved.clone(), state.cdn.clone())
     };
@@ -297,6 +301,11 @@ fn answer(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         std::thread::sleep(Duration::from_secs(20));
     }
     Ok(())
+}
+
+/// Whether an address is that of a file.
+fn is_of(path: &str, file: &str) -> bool {
+    path.split('?').next().is_some_and(|path| path.ends_with(&format!("/{file}")))
 }
 
 /// A file's name and content, by the address of either host.
