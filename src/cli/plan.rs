@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, duration, print};
+use crate::model;
 use crate::plan::{Run, RunId};
 use crate::record::{Failure, Record};
 
@@ -180,6 +181,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
+    for line in models(&workspace)? {
+        print(&line)?;
+    }
     for lacking in &workspace.lacking {
         print(&format!("not here, and needed to train: {}", lacking.why))?;
     }
@@ -234,6 +238,18 @@ fn groups(judged: &[Judged]) -> Table {
         }
     }
     table
+}
+
+/// What each model is, and how much of it a child network is chosen from, with the head of its first task.
+fn models(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (name, folder) in &workspace.models {
+        let run = workspace.runs.iter().map(|(_, run)| run).find(|run| run.model.name == *name);
+        let Some(task) = run.and_then(|run| workspace.tasks.get(&run.task.name)) else { continue };
+        let config = model::Config::read(folder)?;
+        lines.push(format!("{name}: {}", config.summary(task.labels.outputs() as i64)));
+    }
+    Ok(lines)
 }
 
 /// The estimate for what is to do: `3 min`, or that it is unknown for some or all.

@@ -1,5 +1,6 @@
 //! Whole-program tests: the real programs, on real files, in a folder of their own.
 
+mod checkpoints;
 mod commands;
 mod faults;
 mod hub;
