@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod figure;
 pub mod frame;
+pub mod hub;
 pub mod kept;
 pub mod method;
 pub mod model;

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::workspace::results_root;
 use super::{Exit, Places, devices, print};
+use crate::hub;
 use crate::model;
 use crate::task;
 
@@ -146,12 +147,5 @@ fn disk(results: &Path) -> Finding {
 }
 
 fn free_gib(place: &Path) -> Option<f64> {
-    use std::os::unix::ffi::OsStrExt;
-    let place = std::ffi::CString::new(place.as_os_str().as_bytes()).ok()?;
-    // SAFETY: statvfs writes the struct it is given; a C string that outlives the call names the path.
-    let stat = unsafe {
-        let mut stat = std::mem::zeroed::<libc::statvfs>();
-        (libc::statvfs(place.as_ptr(), &mut stat) == 0).then_some(stat)?
-    };
-    Some(stat.f_bavail as f64 * stat.f_frsize as f64 / (1u64 << 30) as f64)
+    hub::free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
 }

@@ -8,9 +8,12 @@ mod doctor;
 mod draft;
 mod exit;
 mod export;
+mod fetch;
 mod figure;
+mod inputs;
 mod layout;
 mod methods;
+mod models;
 mod overlaps;
 mod plan;
 mod predict;
@@ -54,6 +57,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Train what is missing; the same command goes on where it stopped
     Run(run::Arguments),
+    /// Get models and data from the hub, for a sweep or by name, so that it runs without a network
+    Fetch(fetch::Arguments),
     /// Show the sweeps in the results folder and how far they are
     Status(status::Arguments),
     /// Make tables, figures and a page from the records of a sweep
@@ -76,6 +81,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// List the methods with their numbers and papers, or show one in full
     Methods(methods::Arguments),
+    /// List the families of models, known checkpoints with their sizes, and what is on this machine
+    Models(models::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
@@ -95,6 +102,9 @@ pub struct Places {
     /// A [profile.<name>] of the sweep file; the sweep is then called <sweep>-<name>
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Use no network at all; HF_HUB_OFFLINE=1 does the same
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Runs the program with the process's arguments.
@@ -109,6 +119,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Plan(arguments) => plan::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
         Command::Table(arguments) => table::main(&arguments),
@@ -120,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::SubmitFiles(arguments) => submit_files::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
+        Command::Models(arguments) => models::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
     };
     match outcome {

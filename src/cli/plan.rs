@@ -184,8 +184,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     for line in models(&workspace)? {
         print(&line)?;
     }
-    for what in &workspace.lacking {
-        print(&format!("not here, and needed to train: {what}"))?;
+    for lacking in &workspace.lacking {
+        print(&format!("not here, and needed to train: {}", lacking.why))?;
     }
     Ok(Exit::Done)
 }

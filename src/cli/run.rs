@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::plan::{Judged, judge};
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, print, progress, study};
+use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study};
 use crate::plan::RunId;
 use crate::protocol::Job;
 use crate::record::End;
@@ -40,7 +40,11 @@ pub struct Arguments {
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), Inputs::Needed)?;
+    let (file, places, only) = (&arguments.file, &arguments.places, arguments.only.as_deref());
+    let workspace = match arguments.dry_run {
+        true => Workspace::open(file, places, only, Inputs::Needed)?,
+        false => inputs::open(file, places, only)?,
+    };
     workspace.check_only()?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;
@@ -76,6 +80,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
         select: workspace.sweep.select,
         paper: workspace.sweep.paper.clone(),
+        models: workspace.origins.clone(),
         runs: workspace.runs.clone(),
     };
     if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {

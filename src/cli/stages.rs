@@ -20,13 +20,14 @@ impl Others {
     /// Finds the tasks of all stages.
     ///
     /// # Errors
-    /// Files that are there and cannot be read. What is missing, or cannot be mapped, is a fault.
+    /// Files that are there and cannot be read. What is missing, or cannot be mapped, is a fault; that of a built-in
+    /// task whose files are missing comes with its name.
     pub fn find(
         sweep: &Sweep,
         trained: &BTreeMap<String, Task>,
         data: &[PathBuf],
         home: &Path,
-        faults: &mut Vec<Fault>,
+        faults: &mut Vec<(Option<String>, Fault)>,
     ) -> Result<Others> {
         let mut others = Others::default();
         for ((name, span), is_trained) in sweep.stages.tasks() {
@@ -41,8 +42,9 @@ impl Others {
                 }
                 Err(task::Error::Unknown { .. }) => {}
                 Err(error) => {
+                    let missing = matches!(error, task::Error::Missing { .. }).then(|| name.clone());
                     let fault = Fault::new(span.clone(), format!("task \"{name}\" cannot be read"), "its data");
-                    faults.push(fault.help(format!("{:#}", anyhow::Error::from(error))));
+                    faults.push((missing, fault.help(format!("{:#}", anyhow::Error::from(error)))));
                 }
             }
         }
@@ -53,7 +55,7 @@ impl Others {
                 if let Err(why) = label_map(own, target, eval.labels.get(name)) {
                     let title = format!("a model trained on {} cannot be scored on {name}", own.name);
                     let help = format!("{why}: write [eval.labels.{name}] with a class of {name} for each class");
-                    faults.push(Fault::new(span.clone(), title, "this task").help(help));
+                    faults.push((None, Fault::new(span.clone(), title, "this task").help(help)));
                 }
             }
         }

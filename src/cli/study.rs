@@ -126,7 +126,16 @@ mod tests {
         let tune = vec!["lr".to_owned()];
         gather(
             store,
-            Manifest { format: 1, name: "x".into(), question: None, tune, select: Select::Dev, paper: None, runs },
+            Manifest {
+                format: 1,
+                name: "x".into(),
+                question: None,
+                tune,
+                select: Select::Dev,
+                paper: None,
+                models: BTreeMap::new(),
+                runs,
+            },
         )
         .unwrap()
     }

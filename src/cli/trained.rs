@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::inputs::find_model;
 use super::plan::{Judged, Reason};
 use super::recorded::Recorded;
 use super::workspace::{Inputs, Workspace, results_root};
@@ -108,7 +109,7 @@ impl Source {
         let name = &run.model.name;
         let given = self.places.models.clone().into_iter();
         let roots: Vec<PathBuf> = given.chain(models.iter().cloned()).chain([PathBuf::from("models")]).collect();
-        let found = model::find(name, &roots).ok();
+        let found = find_model(name, &roots, true).ok().map(|found| found.folder);
         let mut changed = None;
         for folder in [then.to_owned()].into_iter().chain(found).filter(|folder| folder.join("config.json").is_file()) {
             if model::fingerprint(&folder)? == run.model.hash {
@@ -134,7 +135,8 @@ impl Source {
         let workspace = Workspace::open(&file, &places, None, Inputs::MayLack)?;
         let training = record.run.training_id();
         let Some((_, run)) = workspace.runs.iter().find(|(_, run)| run.training_id() == training) else {
-            let lacking: Vec<String> = workspace.lacking.iter().map(|what| format!("\nnot here: {what}")).collect();
+            let lacking: Vec<String> =
+                workspace.lacking.iter().map(|lacking| format!("\nnot here: {}", lacking.why)).collect();
             let say = format!(
                 "{} asks for no run that trains like {} ({}): its settings, its data or the model changed{}",
                 file.display(),

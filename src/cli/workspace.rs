@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::stages::Others;
-use super::{Places, Refusal};
+use super::{Places, Refusal, inputs};
 use crate::method::{self, METHODS, Role, Size};
 use crate::model;
 use crate::plan::{self, Run, RunId, point};
@@ -26,6 +27,33 @@ pub enum Inputs {
     MayLack,
 }
 
+/// A model or data that a sweep names and this machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    pub what: Absent,
+    pub why: String,
+}
+
+/// What could be fetched, if the hub has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Absent {
+    Model(String),
+    /// A built-in task.
+    Task(String),
+    /// What no hub can mend.
+    Nothing,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Absent::Model(name) => write!(f, "model {name}"),
+            Absent::Task(name) => write!(f, "task {name}"),
+            Absent::Nothing => f.write_str("something else"),
+        }
+    }
+}
+
 pub struct Workspace {
     pub sweep: Sweep,
     pub store: Store,
@@ -33,9 +61,13 @@ pub struct Workspace {
     /// Tasks that runs are scored or trained on besides their own.
     pub others: Others,
     pub models: BTreeMap<String, PathBuf>,
+    /// Of models from the hub, repository and commit.
+    pub origins: BTreeMap<String, String>,
+    /// Where data are looked for, in order.
+    pub data: Vec<PathBuf>,
     pub runs: Vec<(RunId, Run)>,
     /// Models and data that are not here, each with what it lacks.
-    pub lacking: Vec<String>,
+    pub lacking: Vec<Lacking>,
     /// `--only`, as written and as read.
     only: Option<(String, Filter)>,
 }
@@ -54,17 +86,27 @@ impl Workspace {
         };
         let home = file.parent().unwrap_or(Path::new("."));
         let models = RefCell::new(BTreeMap::new());
+        let origins = RefCell::new(BTreeMap::new());
         let lacking = RefCell::new(Vec::new());
         let look_for_model = |name: &str, run: &RunTable| {
             let roots = roots(places.models.as_deref(), &run.models, home, "models");
-            let folder = model::find(name, &roots).map_err(|e| ModelFault::Unknown(format!("{e:#}")))?;
-            let config = model::check(&folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
-            models.borrow_mut().insert(name.to_owned(), (folder, config));
+            let found = inputs::find_model(name, &roots, places.offline)?;
+            let config = model::check(&found.folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
+            if let Some(origin) = found.origin {
+                origins.borrow_mut().insert(name.to_owned(), origin);
+            }
+            models.borrow_mut().insert(name.to_owned(), (found.folder, config));
             Ok(())
         };
         let find_model = |name: &str, run: &RunTable| match look_for_model(name, run) {
+            Err(ModelFault::Absent(why)) if inputs == Inputs::MayLack => {
+                lacking
+                    .borrow_mut()
+                    .push(Lacking { what: Absent::Model(name.to_owned()), why: format!("model {name}: {why}") });
+                Ok(())
+            }
             Err(ModelFault::Unknown(why) | ModelFault::Unusable(why)) if inputs == Inputs::MayLack => {
-                lacking.borrow_mut().push(format!("model {name}: {why}"));
+                lacking.borrow_mut().push(Lacking { what: Absent::Nothing, why: format!("model {name}: {why}") });
                 Ok(())
             }
             found => found,
@@ -99,7 +141,7 @@ impl Workspace {
                 Ok(task) => drop(tasks.insert(name, task)),
                 Err(task::Error::Unknown { .. }) => {}
                 Err(error @ task::Error::Missing { .. }) if inputs == Inputs::MayLack => {
-                    lacking.push(format!("task {name}: {error}"));
+                    lacking.push(Lacking { why: format!("task {name}: {error}"), what: Absent::Task(name) });
                 }
                 // Before the grid is known to be sound, every task may be meant.
                 Err(error) if drafts.is_empty() || needed.contains(name.as_str()) => {
@@ -112,9 +154,14 @@ impl Workspace {
         let mut unfound = Vec::new();
         let others = Others::find(&sweep, &tasks, &data, home, &mut unfound)?;
         if inputs == Inputs::Needed {
-            faults.extend(unfound);
+            faults.extend(unfound.into_iter().map(|(_, fault)| fault));
         } else {
-            lacking.extend(unfound.into_iter().map(|fault| fault.title));
+            lacking.extend(
+                unfound.into_iter().map(|(name, fault)| Lacking {
+                    what: name.map_or(Absent::Nothing, Absent::Task),
+                    why: fault.title,
+                }),
+            );
         }
         for (name, span) in values(&sweep, "model") {
             let Some((_, config)) = models.get(&name) else { continue };
@@ -167,12 +214,23 @@ impl Workspace {
         }
         let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
-        Ok(Workspace { sweep, store: Store::new(results), tasks, others, models, runs, lacking, only })
+        let (store, origins) = (Store::new(results), origins.into_inner());
+        Ok(Workspace { sweep, store, tasks, others, models, origins, data, runs, lacking, only })
     }
 
     /// Whether `--only` means this run.
     pub fn takes(&self, run: &Run) -> bool {
         self.only.as_ref().is_none_or(|(_, filter)| filter.takes(&point(run)))
+    }
+
+    /// Whether a run that `--only` means has to do with it.
+    pub fn needs(&self, what: &Absent) -> bool {
+        self.runs.iter().filter(|(_, run)| self.takes(run)).any(|(_, run)| match what {
+            Absent::Model(name) => run.model.name == *name,
+            // The tasks of stages follow every run.
+            Absent::Task(name) => run.task.name == *name || self.sweep.stages.tasks().any(|((n, _), _)| n == name),
+            Absent::Nothing => true,
+        })
     }
 
     /// # Errors
@@ -319,7 +377,8 @@ pub fn results_root(places: &Places, run: Option<(&RunTable, &Path)>) -> PathBuf
     places.results.clone().or(written).unwrap_or_else(|| PathBuf::from("results"))
 }
 
-fn roots(given: Option<&Path>, written: &[String], home: &Path, standard: &str) -> Vec<PathBuf> {
+/// Folders to look in: the one given, those of the sweep file, and the standard one.
+pub fn roots(given: Option<&Path>, written: &[String], home: &Path, standard: &str) -> Vec<PathBuf> {
     let given = given.map(Path::to_owned).into_iter();
     given.chain(written.iter().map(|folder| home.join(folder))).chain([PathBuf::from(standard)]).collect()
 }

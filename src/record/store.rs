@@ -1,5 +1,6 @@
 //! Where records lie, and how they get there without ever being half there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ pub struct Manifest {
     /// The published table that the sweep asks about: `table2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<String>,
+    /// Models of the hub, each with the repository and the commit that it was: `google-bert/bert-base-cased@1d7b…`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, String>,
     /// In the order of the plan.
     pub runs: Vec<(RunId, Run)>,
 }
@@ -340,6 +344,7 @@ mod tests {
             tune: vec!["lr".into()],
             select: Select::Half,
             paper: Some("table2".into()),
+            models: BTreeMap::from([("bert".into(), "org/bert@1d7b".into())]),
             runs,
         };
         store.write_manifest(&manifest).unwrap();
@@ -348,13 +353,13 @@ mod tests {
         // One that an earlier version wrote names no axes of [tune].
         let path = store.sweep_folder("glue").join("manifest.json");
         let mut older: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for key in ["tune", "select", "paper"] {
+        for key in ["tune", "select", "paper", "models"] {
             older.as_object_mut().unwrap().remove(key).unwrap();
         }
         fs::write(&path, older.to_string()).unwrap();
         assert_eq!(
             store.manifest("glue").unwrap(),
-            Some(Manifest { tune: Vec::new(), select: Select::Dev, paper: None, ..manifest })
+            Some(Manifest { tune: Vec::new(), select: Select::Dev, paper: None, models: BTreeMap::new(), ..manifest })
         );
     }
 

@@ -60,6 +60,8 @@ pub struct Known<'a> {
 pub enum ModelFault {
     /// No model has this name.
     Unknown(String),
+    /// The hub may have it, but it is not on this machine.
+    Absent(String),
     /// It is there, but it is no model that this program can train.
     Unusable(String),
 }

@@ -66,6 +66,9 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
             Err(ModelFault::Unknown(why)) => {
                 Some(Fault::new(span, format!("unknown model \"{name}\""), "not known").help(why))
             }
+            Err(ModelFault::Absent(why)) => {
+                Some(Fault::new(span, format!("model \"{name}\" is not on this machine"), "not here").help(why))
+            }
             Err(ModelFault::Unusable(why)) => {
                 Some(Fault::new(span, format!("model \"{name}\" cannot be used"), "this model").help(why))
             }

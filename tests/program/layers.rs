@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("record", &["plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
     ("method", &["plan", "spec"]),
+    ("hub", &["model"]),
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),

@@ -4,6 +4,8 @@ mod checkpoints;
 mod commands;
 mod export;
 mod faults;
+mod hub;
+mod hub_server;
 mod kill;
 mod layers;
 mod methods;

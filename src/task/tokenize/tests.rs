@@ -15,7 +15,7 @@ struct Case {
     types: Vec<u8>,
 }
 
-fn model() -> Option<std::path::PathBuf> {
+fn model() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2");
     if !folder.join("vocab.txt").is_file() {
         eprintln!("skipped: {} is not there; `make setup` gets it", folder.display());

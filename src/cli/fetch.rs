@@ -1,0 +1,121 @@
+//! `sweep fetch FILE`: all that a sweep needs from the hub, so that it runs where there is no network.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::inputs::{self, Screen, data_roots, fetch, find_model, has_task, hub, model_roots};
+use super::workspace::{Absent, Inputs, Workspace};
+use super::{Exit, Places, Refusal, complain, print};
+use crate::hub::{Hub, Reference, bytes};
+use crate::spec::ModelFault;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The sweep file
+    #[arg(required_unless_present_any = ["model", "task"])]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+    /// A model of the hub: NAME or ORG/NAME, with @REVISION for a branch, a tag or a commit
+    #[arg(long, value_name = "NAME")]
+    model: Vec<String>,
+    /// A built-in task whose data are on the hub
+    #[arg(long, value_name = "NAME")]
+    task: Vec<String>,
+    /// Say what is here and what would be fetched; fetch nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What a call asks for: what is here, with where it lies, and what is not.
+#[derive(Default)]
+struct Wanted {
+    here: Vec<String>,
+    absent: Vec<Absent>,
+    data: Vec<PathBuf>,
+}
+
+pub fn main(arguments: &Arguments) -> Result<Exit> {
+    let wanted = wanted(arguments)?;
+    let hub = hub(arguments.places.offline)?;
+    for line in &wanted.here {
+        print(&format!("here     {line}"))?;
+    }
+    let (mut fetched, mut failed, mut came) = (0, 0, 0);
+    for what in &wanted.absent {
+        let got =
+            if arguments.dry_run { describe(&hub, what) } else { fetch(&hub, what, &wanted.data, &Screen::new()) };
+        match got {
+            Ok(got) => {
+                print(&got.line)?;
+                fetched += 1;
+                came += got.bytes;
+            }
+            Err(why) => {
+                complain(&format!("failed   {what}: {why}"));
+                failed += 1;
+            }
+        }
+    }
+    let here = wanted.here.len();
+    print(&match arguments.dry_run {
+        true => format!("{here} here, {fetched} to fetch, {failed} cannot be fetched; nothing was fetched"),
+        false => format!("{here} here, {fetched} fetched, {failed} failed; {} came over the network", bytes(came)),
+    })?;
+    Ok(if failed == 0 { Exit::Done } else { Exit::Usage })
+}
+
+fn wanted(arguments: &Arguments) -> Result<Wanted> {
+    let places = &arguments.places;
+    let mut wanted = Wanted { data: data_roots(places), ..Wanted::default() };
+    if let Some(file) = &arguments.file {
+        let workspace = Workspace::open(file, places, None, Inputs::MayLack)?;
+        let models = workspace.models.iter().map(|(name, folder)| format!("model {name}: {}", folder.display()));
+        wanted.here.extend(models);
+        let tasks = workspace.tasks.values().chain(workspace.others.all());
+        let folder = |task: &crate::task::Task| {
+            let path = task.dev.first().and_then(|dev| dev.source.path.parent().map(PathBuf::from));
+            path.unwrap_or_default()
+        };
+        wanted.here.extend(tasks.map(|task| format!("task {}: {}", task.name, folder(task).display())));
+        wanted.data = workspace.data;
+        wanted.absent.extend(workspace.lacking.into_iter().map(|lacking| lacking.what));
+    }
+    for name in &arguments.model {
+        match find_model(name, &model_roots(places), places.offline) {
+            Ok(found) => wanted.here.push(format!("model {name}: {}", found.folder.display())),
+            Err(ModelFault::Absent(_)) => wanted.absent.push(Absent::Model(name.clone())),
+            Err(ModelFault::Unknown(why) | ModelFault::Unusable(why)) => return Err(Refusal(why).into()),
+        }
+    }
+    for name in &arguments.task {
+        match has_task(name, &wanted.data)? {
+            true => wanted.here.push(format!("task {name}")),
+            false => wanted.absent.push(Absent::Task(name.clone())),
+        }
+    }
+    wanted.here.sort();
+    wanted.here.dedup();
+    wanted.absent.retain(|what| *what != Absent::Nothing);
+    wanted.absent.sort();
+    wanted.absent.dedup();
+    Ok(wanted)
+}
+
+/// What a fetch would bring, as far as the hub says it.
+fn describe(hub: &Hub, what: &Absent) -> Result<inputs::Got, Refusal> {
+    let (files, size) = match what {
+        Absent::Model(name) => {
+            let about = Reference::model(name).ok_or_else(|| Refusal(format!("\"{name}\" is no name on the hub")))?;
+            let remotes = hub.describe_model(&about, &Screen::new()).map_err(inputs::refusal)?;
+            (remotes.len(), remotes.iter().map(|remote| remote.size).sum())
+        }
+        Absent::Task(name) => {
+            let remotes = hub.describe_task(name, &Screen::new()).map_err(inputs::refusal)?;
+            (remotes.len(), remotes.iter().map(|remote| remote.size).sum())
+        }
+        Absent::Nothing => (0, 0),
+    };
+    Ok(inputs::Got { line: format!("to fetch {what}: {files} files, {}", bytes(size)), bytes: size })
+}

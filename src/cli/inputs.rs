@@ -1,0 +1,224 @@
+//! Where the models and data of a sweep are found: a folder of one's own first, then the hub's cache; and how they get
+//! here.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::workspace::{Absent, Inputs, Workspace, roots};
+use super::{Places, Refusal, complain};
+use crate::hub::{self, Hub, Reference, Settings, Watch, bytes};
+use crate::model;
+use crate::spec::{Faults, ModelFault};
+use crate::task;
+
+/// A model on this machine.
+pub struct Found {
+    pub folder: PathBuf,
+    /// `google-bert/bert-base-cased@<commit>`, where it came from the hub.
+    pub origin: Option<String>,
+}
+
+/// The hub as the environment and `--offline` describe it.
+///
+/// # Errors
+/// A variable that cannot be meant.
+pub fn hub(offline: bool) -> Result<Hub, Refusal> {
+    Settings::from_env(offline).map(Hub::new).map_err(refusal)
+}
+
+pub fn refusal(error: hub::Error) -> Refusal {
+    Refusal(error.to_string())
+}
+
+/// Finds a model by its folder, by its name under one of the roots, or by its name on the hub in the hub's cache.
+///
+/// # Errors
+/// Where it was looked for, and what gets it.
+pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found, ModelFault> {
+    let local = match model::find(name, roots) {
+        Ok(folder) => return Ok(Found { folder, origin: None }),
+        Err(error) => format!("{error:#}"),
+    };
+    let Some(about) = Reference::model(name) else { return Err(ModelFault::Unknown(local)) };
+    let settings = Settings::from_env(offline).map_err(|error| ModelFault::Unusable(error.to_string()))?;
+    let (cache, is_off) = (settings.cache.display().to_string(), settings.offline);
+    if let Some(snapshot) = Hub::new(settings).cached(&about) {
+        let origin = format!("{}@{}", about.repo, snapshot.commit);
+        return Ok(Found { folder: snapshot.folder, origin: Some(origin) });
+    }
+    let looked: Vec<String> = roots.iter().map(|root| root.join(name).display().to_string()).collect();
+    let size = hub::known::bytes_of(&about.repo).map_or_else(String::new, |n| format!(" (about {})", bytes(n)));
+    let meant = match hub::known::nearest(&about.repo) {
+        Some(near) if size.is_empty() => format!("did you mean \"{near}\"? "),
+        _ => String::new(),
+    };
+    let remedy = match is_off {
+        true => "the network is switched off by --offline or HF_HUB_OFFLINE; `sweep fetch` elsewhere fills the cache"
+            .to_owned(),
+        false => format!("`sweep fetch` or `sweep run` gets it from the hub{size}"),
+    };
+    Err(ModelFault::Absent(format!(
+        "{meant}looked for in {name}, {}, and in the hub's cache {cache}; {remedy}",
+        looked.join(", ")
+    )))
+}
+
+/// Opens a sweep, and first gets from the hub what it lacks and the hub has.
+///
+/// # Errors
+/// Every fault of the file, before anything is fetched; then what could not be fetched.
+pub fn open(file: &Path, places: &Places, only: Option<&str>) -> Result<Workspace> {
+    let faults = match Workspace::open(file, places, only, Inputs::Needed) {
+        Ok(workspace) => return Ok(workspace),
+        Err(faults) if faults.is::<Faults>() => faults,
+        Err(error) => return Err(error),
+    };
+    let hub = hub(places.offline)?;
+    if hub.is_offline() {
+        return Err(faults);
+    }
+    // What is wrong besides would still be wrong after an hour of fetching.
+    let Ok(draft) = Workspace::open(file, places, only, Inputs::MayLack) else { return Err(faults) };
+    let wanted: Vec<&Absent> =
+        draft.lacking.iter().map(|lacking| &lacking.what).filter(|what| draft.needs(what)).collect();
+    if wanted.is_empty() || !wanted.iter().all(|what| is_on_hub(what)) {
+        return Err(faults);
+    }
+    for what in wanted {
+        complain(&fetch(&hub, what, &draft.data, &Screen::new())?.line);
+    }
+    Workspace::open(file, places, only, Inputs::Needed)
+}
+
+/// What has been fetched, in a line, and the bytes that came.
+pub struct Got {
+    pub line: String,
+    pub bytes: u64,
+}
+
+fn is_on_hub(what: &Absent) -> bool {
+    match what {
+        Absent::Model(name) => Reference::model(name).is_some(),
+        Absent::Task(name) => hub::sets::of(name).next().is_some(),
+        Absent::Nothing => false,
+    }
+}
+
+/// Gets a model into the hub's cache, or a task's files into the first data folder.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub fn fetch(hub: &Hub, what: &Absent, data: &[PathBuf], watch: &dyn Watch) -> Result<Got, Refusal> {
+    match what {
+        Absent::Model(name) => {
+            let about = Reference::model(name).ok_or_else(|| {
+                Refusal(format!("\"{name}\" is no name of a model on the hub, nor a folder with a config.json"))
+            })?;
+            let fetched = hub.fetch_model(&about, watch).map_err(refusal)?;
+            let (files, came) = (fetched.files, bytes(fetched.bytes));
+            let line = format!(
+                "fetched  model {about}: {files} files, {came}, commit {:.10}, in {}",
+                fetched.snapshot.commit,
+                fetched.snapshot.folder.display()
+            );
+            Ok(Got { line, bytes: fetched.bytes })
+        }
+        Absent::Task(name) => {
+            let root = data.first().cloned().unwrap_or_else(|| PathBuf::from("data"));
+            let written = hub.fetch_task(name, &root, watch).map_err(refusal)?;
+            let rows: usize = written.files.iter().map(|file| file.rows).sum();
+            let softened: usize = written.files.iter().map(|file| file.softened).sum();
+            let kept = written.kept.len();
+            let mut line = format!(
+                "fetched  task {name}: {} files with {rows} rows, {}, in {}",
+                written.files.len(),
+                bytes(written.bytes),
+                written.folder.display()
+            );
+            if softened > 0 {
+                line += &format!("; tabs and line ends in {softened} texts became blanks");
+            }
+            if kept > 0 {
+                line += &format!("; left as they were: {}", written.kept.join(", "));
+            }
+            Ok(Got { line, bytes: written.bytes })
+        }
+        Absent::Nothing => Err(Refusal("there is nothing to fetch".to_owned())),
+    }
+}
+
+/// The data folders of a call without a sweep file.
+pub fn data_roots(places: &Places) -> Vec<PathBuf> {
+    roots(places.data.as_deref(), &[], Path::new("."), "data")
+}
+
+/// The model folders of a call without a sweep file.
+pub fn model_roots(places: &Places) -> Vec<PathBuf> {
+    roots(places.models.as_deref(), &[], Path::new("."), "models")
+}
+
+/// Whether the files of a built-in task are here.
+pub fn has_task(name: &str, data: &[PathBuf]) -> Result<bool, Refusal> {
+    match task::resolve(name, data) {
+        Ok(_) => Ok(true),
+        Err(task::Error::Missing { .. }) if hub::sets::of(name).next().is_some() => Ok(false),
+        Err(error) => Err(Refusal(format!("{:#}", anyhow::Error::from(error)))),
+    }
+}
+
+/// A bar for the file that is being fetched; elsewhere than on a terminal, a line for each.
+pub struct Screen {
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl Screen {
+    pub fn new() -> Screen {
+        Screen { bar: RefCell::new(None) }
+    }
+}
+
+impl Watch for Screen {
+    fn begin(&self, file: &str, size: u64, have: u64) {
+        let target = ProgressDrawTarget::stderr_with_hz(10);
+        if target.is_hidden() {
+            let rest = if have > 0 { format!(", {} of them here", bytes(have)) } else { String::new() };
+            return complain(&format!("fetching {file}, {}{rest}", bytes(size)));
+        }
+        let form =
+            "{bar:12} {decimal_bytes:>9} of {decimal_total_bytes:9} {decimal_bytes_per_sec:>12} {eta:>4}  {wide_msg}";
+        let style = ProgressStyle::with_template(form).expect("a fixed template").progress_chars("━╸─");
+        let bar = ProgressBar::with_draw_target(Some(size), target).with_style(style).with_position(have);
+        bar.set_message(file.to_owned());
+        // The bytes that were here took no time.
+        bar.reset_eta();
+        *self.bar.borrow_mut() = Some(bar);
+    }
+
+    fn gain(&self, bytes: u64) {
+        if let Some(bar) = self.bar.borrow().as_ref() {
+            bar.inc(bytes);
+        }
+    }
+
+    fn restart(&self) {
+        if let Some(bar) = self.bar.borrow().as_ref() {
+            bar.set_position(0);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, text: &str) {
+        match self.bar.borrow().as_ref() {
+            Some(bar) => bar.suspend(|| complain(text)),
+            None => complain(text),
+        }
+    }
+}
