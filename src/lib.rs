@@ -2,7 +2,7 @@
 //!
 //! A sweep is a TOML file (`spec`); it becomes a plan of runs (`plan`); runs go to worker processes on devices
 //! (`schedule`); a worker fine-tunes a `model` on a `task` by a `method` and answers in the words of `protocol`; each
-//! run leaves a record (`record`); records become frames, figures and a report (`frame`, `figure`, `report`). `cli`
+//! run leaves a record (`record`), and its trained model if it is to stay (`kept`); records become frames, figures and a report (`frame`, `figure`, `report`). `cli`
 //! ties it together, one file per subcommand.
 //!
 //! This library is free of libtorch, so that the coordinator starts in milliseconds. Everything that touches a tensor
@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod figure;
 pub mod frame;
+pub mod kept;
 pub mod method;
 pub mod model;
 pub mod plan;

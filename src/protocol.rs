@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Run, RunId};
 use crate::record::{Failure, Outcome, Provenance};
-use crate::task::Task;
+use crate::task::{Labels, Task};
 
 /// Coordinator to worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,6 +16,39 @@ pub enum Order {
     Train(Box<Job>),
     /// Save a checkpoint at the next step and end the run with `Paused`.
     Pause,
+    /// Take up a trained model, which stays until the next one: `Opened`.
+    Open(Box<Opening>),
+    /// Apply it to rows of one or two texts: `Logits`.
+    Predict {
+        texts: Vec<Vec<String>>,
+    },
+    /// Write its weights into a folder that is there: `Exported`.
+    Export {
+        folder: PathBuf,
+        form: Form,
+    },
+}
+
+/// A trained model and where it lies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    pub run: Run,
+    pub labels: Labels,
+    /// Folder in the Hugging Face layout.
+    pub model: PathBuf,
+    /// `results/cache`, which holds θ; `None` where the model's folder has trained weights itself.
+    pub cache: Option<PathBuf>,
+}
+
+/// How weights are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// model.safetensors: every parameter as evaluation uses it.
+    Merged,
+    /// adapter_model.safetensors: what LoRA added, and what is trained besides.
+    Adapter,
 }
 
 /// A run with the places that it needs.
@@ -82,6 +115,21 @@ pub enum Message {
     Paused {
         id: RunId,
         step: u32,
+    },
+    /// A trained model is in memory.
+    Opened,
+    /// The model's outputs, in the order of the texts: a row of one number a class, or of one value.
+    Logits {
+        rows: Vec<Vec<f32>>,
+    },
+    /// The weights are written. For an adapter, the modules that LoRA adapts and those that were trained as a whole.
+    Exported {
+        adapted: Vec<String>,
+        saved: Vec<String>,
+    },
+    /// An order about a trained model that cannot be carried out, in words.
+    Refused {
+        message: String,
     },
 }
 

@@ -5,12 +5,15 @@ mod compare;
 mod completions;
 mod devices;
 mod doctor;
+mod draft;
 mod exit;
+mod export;
 mod figure;
 mod layout;
 mod methods;
 mod overlaps;
 mod plan;
+mod predict;
 pub mod progress;
 mod query;
 mod recorded;
@@ -19,7 +22,9 @@ mod run;
 mod stages;
 mod status;
 mod study;
+mod submit_files;
 mod table;
+mod trained;
 mod workspace;
 
 use std::io::{IsTerminal, Write};
@@ -32,6 +37,7 @@ pub use exit::{Exit, Refusal};
 
 pub use crate::frame::duration;
 
+use crate::schedule::Silence;
 use crate::spec::Faults;
 
 /// Plan, run and report fine-tuning sweeps from one TOML file.
@@ -60,6 +66,12 @@ enum Command {
     Compare(compare::Arguments),
     /// Ask the records in SQL; without a query, list the tables and their columns
     Query(query::Arguments),
+    /// Write a trained model as a folder that transformers loads, or its LoRA adapter for PEFT
+    Export(export::Arguments),
+    /// Say what a trained model predicts for a text, a pair, or a file of them
+    Predict(predict::Arguments),
+    /// Write the test-set predictions of a sweep as the GLUE leaderboard wants them
+    SubmitFiles(submit_files::Arguments),
     /// Say what is there and what is missing on this machine, with the command that mends it
     Doctor(doctor::Arguments),
     /// List the methods with their numbers and papers, or show one in full
@@ -103,6 +115,9 @@ pub fn main() -> ExitCode {
         Command::Figure(arguments) => figure::main(&arguments),
         Command::Compare(arguments) => compare::main(&arguments),
         Command::Query(arguments) => query::main(&arguments),
+        Command::Export(arguments) => export::main(&arguments),
+        Command::Predict(arguments) => predict::main(&arguments),
+        Command::SubmitFiles(arguments) => submit_files::main(&arguments),
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
@@ -125,7 +140,14 @@ fn explain(error: &anyhow::Error) -> Exit {
         complain(&faults.render(colours));
         return Exit::Usage;
     }
+    if let Some(Silence::Stopped) = error.downcast_ref() {
+        complain("stopped on request");
+        return Exit::Interrupted;
+    }
     complain(&format!("error: {error:#}"));
+    if let Some(silence) = error.downcast_ref() {
+        return if matches!(silence, Silence::Died(_)) { Exit::Broken } else { Exit::Usage };
+    }
     // A file that cannot be read or written is the machine's state, not a fault of the program.
     let is_io = error.chain().any(|cause| cause.is::<std::io::Error>());
     if error.is::<Refusal>() || is_io { Exit::Usage } else { Exit::Broken }

@@ -14,6 +14,9 @@ pub struct Recorded {
     pub manifest: Manifest,
     /// Where its reports go: a folder a sweep.
     pub reports: PathBuf,
+    /// Folders of data sets and of models that the sweep's file names.
+    pub data: Vec<PathBuf>,
+    pub models: Vec<PathBuf>,
 }
 
 impl Recorded {
@@ -50,7 +53,8 @@ impl Recorded {
             return Err(Refusal(say).into());
         };
         let reports = head.reports.map_or_else(|| PathBuf::from("reports"), |folder| head.home.join(folder));
-        Ok(Recorded { store, manifest, reports })
+        let below = |folders: Vec<String>| folders.iter().map(|folder| head.home.join(folder)).collect();
+        Ok(Recorded { store, manifest, reports, data: below(head.data), models: below(head.models) })
     }
 
     /// Every sweep of a results folder, sorted by name.
@@ -62,7 +66,8 @@ impl Recorded {
         let mut all = Vec::new();
         for name in store.sweeps()? {
             if let Some(manifest) = store.manifest(&name)? {
-                all.push(Recorded { store: store.clone(), manifest, reports: PathBuf::from("reports") });
+                let (reports, data, models) = (PathBuf::from("reports"), Vec::new(), Vec::new());
+                all.push(Recorded { store: store.clone(), manifest, reports, data, models });
             }
         }
         if all.is_empty() {
@@ -77,11 +82,14 @@ impl Recorded {
 }
 
 /// As much of a sweep file as is needed to find its records.
+#[derive(Default)]
 struct Head {
     name: String,
     home: PathBuf,
     results: Option<String>,
     reports: Option<String>,
+    data: Vec<String>,
+    models: Vec<String>,
 }
 
 impl Head {
@@ -91,19 +99,27 @@ impl Head {
             if name.ends_with(".toml") || name.contains('/') {
                 return Err(Refusal(format!("there is no sweep file {name}; sweep files lie in sweeps/")).into());
             }
-            return Ok(Head { name, home: PathBuf::new(), results: None, reports: None });
+            return Ok(Head { name, ..Head::default() });
         }
         let text =
             std::fs::read_to_string(sweep).map_err(|e| Refusal(format!("cannot read {}: {e}", sweep.display())))?;
         let table: toml::Table = text.parse().map_err(|e| Refusal(format!("{} is no TOML: {e}", sweep.display())))?;
         let text = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).map(str::to_owned);
         let run = table.get("run").and_then(toml::Value::as_table);
+        // One folder, or a list of them.
+        let folders = |key: &str| -> Vec<String> {
+            let written = run.and_then(|r| r.get(key));
+            let listed = written.and_then(toml::Value::as_array).into_iter().flatten();
+            written.into_iter().chain(listed).filter_map(|folder| text(Some(folder))).collect()
+        };
         let stem = sweep.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Head {
             name: text(table.get("name")).unwrap_or(stem),
             home: sweep.parent().map(Path::to_owned).unwrap_or_default(),
             results: text(run.and_then(|r| r.get("results"))),
             reports: text(run.and_then(|r| r.get("reports"))),
+            data: folders("data"),
+            models: folders("models"),
         })
     }
 }

@@ -21,7 +21,7 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let places = &arguments.places;
-    let Recorded { store, manifest, reports } =
+    let Recorded { store, manifest, reports, .. } =
         Recorded::open(&arguments.sweep, places.results.as_deref(), places.profile.as_deref())?;
     let study = study::gather(&store, manifest)?;
     let out = arguments.out.clone().unwrap_or_else(|| reports.join(&study.name));

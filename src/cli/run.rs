@@ -121,14 +121,14 @@ fn summary_line(judged: &[Judged], summary: &Summary, diverged: usize) -> String
     format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done)
 }
 
-fn take_lock(store: &Store, sweep: &str) -> Result<Lock> {
+pub fn take_lock(store: &Store, sweep: &str) -> Result<Lock> {
     Lock::take(store.root(), sweep).map_err(|error| match error {
         LockError::Io(error) => error,
         held => Refusal(held.to_string()).into(),
     })
 }
 
-fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
+pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
     let (run, store) = (judged.run, &workspace.store);
     let absolute = |path: &Path| std::path::absolute(path);
     let missing = |what: &str, name: &str| Refusal(format!("{what} {name} was not resolved"));

@@ -2,6 +2,7 @@
 
 mod activation;
 mod bert;
+pub mod checkpoint;
 mod config;
 mod deberta;
 mod fields;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 pub use activation::Activation;
 pub use bert::{Bert, Names};
+pub use checkpoint::{Account, Checkpoint};
 pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count, thousands};
 pub use deberta::{Deberta, Relative};
 pub use head::{Dense, Head, Summary};
@@ -23,11 +25,10 @@ pub use modernbert::{Attention, ModernBert};
 pub use parameter::Parameter;
 pub use xlnet::XlNet;
 
-/// Files of a model folder that determine what a run computes. Those behind `vocab.txt` came later: a folder without them
+/// Files of a model folder besides its weights that determine what a run computes. Those behind `vocab.txt` came later: a folder without them
 /// has the fingerprint that it always had.
 const CONTENT: &[&str] = &[
     "config.json",
-    "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
@@ -60,32 +61,32 @@ pub fn find(name: &str, roots: &[PathBuf]) -> Result<PathBuf> {
     }
 }
 
-/// Checks what can be checked without loading a weight: config, and the files that a run will read.
+/// Checks a model folder as far as it goes without computing: the config, that the weights are whole and fit it tensor
+/// by tensor, that there is a tokenizer.
+///
+/// # Errors
+/// The first of these that does not hold, with the file and what to do.
 pub fn check(folder: &Path) -> Result<Config> {
     let config = Config::read(folder)?;
-    for (what, names) in [("weights", &["model.safetensors"][..]), ("tokenizer", VOCABULARIES)] {
-        if !names.iter().any(|name| folder.join(name).is_file()) {
-            bail!("{} has no {what}: {} is missing", folder.display(), names.join(" or "));
-        }
+    // A head of any other number of outputs is another task's, and no fault.
+    Account::of(&Checkpoint::open(folder)?, &config, 1)?;
+    if !VOCABULARIES.iter().any(|name| folder.join(name).is_file()) {
+        bail!("{} has no tokenizer: {} is missing", folder.display(), VOCABULARIES.join(" or "));
     }
-    check_weights(&folder.join("model.safetensors"))?;
     Ok(config)
 }
 
-/// Whether the file is whole: its head says how long it must be.
-fn check_weights(path: &Path) -> Result<()> {
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    // SAFETY: the map is read-only, and only its head is looked at.
-    let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| format!("cannot read {}", path.display()))?;
-    let whole = safetensors::SafeTensors::deserialize(&map);
-    whole.map(drop).with_context(|| format!("{} is cut or damaged; fetch the model again", path.display()))
-}
-
 /// Hash of the files that determine what a run computes.
+///
+/// # Errors
+/// No weights, or a file that cannot be read.
 pub fn fingerprint(folder: &Path) -> Result<String> {
+    let mut names: Vec<String> = CONTENT.iter().map(|&name| name.to_owned()).collect();
+    // In this place since the first version: a hash must not change.
+    names.splice(1..1, checkpoint::files(folder)?);
     let mut all = blake3::Hasher::new();
-    for name in CONTENT {
-        let path = folder.join(name);
+    for name in names {
+        let path = folder.join(&name);
         if !path.is_file() {
             continue;
         }
@@ -116,9 +117,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fingerprints_follow_the_files_that_are_read_and_stay_what_they_were() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // By the program of version 0.1.0.
+        let tiny = fingerprint(&project.join("tests/parity/tiny-bert")).expect("a hash");
+        assert_eq!(tiny, "a2bcae4e9b1149eb43b0");
+        let copied = |way: &str| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let from = project.join("tests/reference/checkpoints/model").join(way);
+            for entry in std::fs::read_dir(from).expect("a model").flatten() {
+                std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+            }
+            folder
+        };
+        let hash = |folder: &tempfile::TempDir| fingerprint(folder.path()).expect("a hash");
+        let shards = copied("torch-shards");
+        let before = hash(&shards);
+        let shard = shards.path().join("pytorch_model-00003-of-00003.bin");
+        let mut bytes = std::fs::read(&shard).expect("a shard");
+        bytes[8000] ^= 1;
+        std::fs::write(&shard, bytes).expect("a shard");
+        assert_ne!(hash(&shards), before);
+        let whole = copied("safetensors");
+        let before = hash(&whole);
+        std::fs::write(whole.path().join("pytorch_model.bin"), "not read").expect("a file");
+        assert_eq!(hash(&whole), before);
+    }
+
+    #[test]
     fn the_fingerprint_follows_every_file_that_decides_about_tokens() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("model.safetensors", "weights");
         let mut last = fingerprint(folder.path()).unwrap();
         let mut changes = |name: &str, text: &str| {
             write(name, text);

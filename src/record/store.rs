@@ -89,6 +89,16 @@ impl Store {
     /// # Errors
     /// One file that is no record.
     pub fn read_all(&self) -> Result<Vec<Record>> {
+        let ids = self.ids()?;
+        let records: Result<Vec<Option<Record>>> = ids.par_iter().map(|id| self.read(id)).collect();
+        Ok(records?.into_iter().flatten().collect())
+    }
+
+    /// The ids of the runs that have a folder, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be read; one that is not there holds no run.
+    pub fn ids(&self) -> Result<Vec<RunId>> {
         let runs = self.runs();
         let entries = match fs::read_dir(&runs) {
             Ok(entries) => entries,
@@ -101,8 +111,7 @@ impl Store {
             ids.extend(entry.file_name().into_string().ok().map(RunId));
         }
         ids.sort();
-        let records: Result<Vec<Option<Record>>> = ids.par_iter().map(|id| self.read(id)).collect();
-        Ok(records?.into_iter().flatten().collect())
+        Ok(ids)
     }
 
     /// Puts a sweep's manifest in its folder, in place of an older one.

@@ -69,7 +69,8 @@ impl Interrupts {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn count(&self) -> usize {
+    /// How often so far.
+    pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }

@@ -26,7 +26,7 @@ pub fn label_map(
         (_, Labels::Regression) => {
             return Err(format!("{} gives classes and {} has values", trained.name, target.name));
         }
-        (from, to) => (words(from), words(to)),
+        (from, to) => (from.words(), to.words()),
     };
     let find = |word: &str| to.iter().position(|class| class == word).map(|at| at as u32);
     if let Some(written) = written {
@@ -62,15 +62,6 @@ pub fn label_map(
         ));
     }
     Ok(map)
-}
-
-/// The words for class 0, class 1, and so on.
-fn words(labels: &Labels) -> Vec<String> {
-    match labels {
-        Labels::Classes(words) => words.clone(),
-        Labels::Sign { .. } => vec!["negative".to_owned(), "positive".to_owned()],
-        Labels::Regression => Vec::new(),
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ pub mod batch;
 mod custom;
 mod error;
 mod label_map;
+pub mod leaderboard;
 pub mod metric;
 pub mod read;
 mod registry;
@@ -106,6 +107,15 @@ impl Labels {
 
     pub fn is_regression(&self) -> bool {
         matches!(self, Labels::Regression)
+    }
+
+    /// The words for class 0, class 1, and so on; none for a regression.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Labels::Classes(words) => words.clone(),
+            Labels::Sign { .. } => vec!["negative".to_owned(), "positive".to_owned()],
+            Labels::Regression => Vec::new(),
+        }
     }
 }
 

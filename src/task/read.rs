@@ -35,6 +35,41 @@ pub fn rows(task: &Task, source: &Source) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
+/// The text columns of a file of which only texts are wanted, by its ending: tsv, csv or jsonl. It has a header where
+/// the columns go by name.
+pub fn texts(path: &Path, ending: &str, columns: &[Column]) -> Result<Vec<Vec<String>>, Error> {
+    let header = columns.iter().any(|column| matches!(column, Column::Name(_)));
+    let format = match ending {
+        "jsonl" => Format::Jsonl,
+        "csv" => Format::Csv { header },
+        _ => Format::Tsv { header },
+    };
+    let columns: Vec<&Column> = columns.iter().collect();
+    let mut rows = Vec::new();
+    each(path, format, &columns, false, |fields| {
+        rows.push(fields.into_iter().map(Cow::into_owned).collect());
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// One text a line, or `count` of them with tabs between. `path` is what messages call the file.
+pub fn lines_of_texts(path: &Path, bytes: &[u8], count: usize) -> Result<Vec<Vec<String>>, Error> {
+    let (mut rows, mut faults, mut more) = (Vec::new(), Vec::new(), 0);
+    for (line, record) in records(content(bytes), Format::Tsv { header: false }, &[]) {
+        let fields = record.and_then(|fields| match fields.len() {
+            n if n == count => Ok(fields),
+            n => Err(format!("texts with tabs between: {n} found, {count} expected")),
+        });
+        match fields {
+            Ok(fields) => rows.push(fields.into_iter().map(Cow::into_owned).collect()),
+            Err(message) if faults.len() < FAULTS_SHOWN => faults.push(Fault { line, message }),
+            Err(_) => more += 1,
+        }
+    }
+    if faults.is_empty() { Ok(rows) } else { Err(Error::Rows { path: path.to_owned(), faults, more }) }
+}
+
 /// The distinct words of a label column, in numeric order where all are numbers, else in alphabetic order.
 pub(super) fn distinct(source: &Source, column: &Column, skip: Option<&str>) -> Result<Vec<String>, Error> {
     let mut words = BTreeSet::new();
@@ -107,7 +142,7 @@ fn content(bytes: &[u8]) -> &[u8] {
 
 /// Calls `visit` with the wanted fields of each row, in the order of `columns`, and gathers what it or the format finds
 /// malformed.
-fn each(
+pub(super) fn each(
     path: &Path,
     format: Format,
     columns: &[&Column],

@@ -181,15 +181,18 @@ pub fn resolve_scored(name: &str, data_dirs: &[PathBuf]) -> Result<Task, Error> 
     find(name, data_dirs, false)
 }
 
+/// Where the folders of tasks are looked for.
+pub(super) fn roots(data_dirs: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    data_dirs.iter().flat_map(|d| [d.clone(), d.join("glue"), d.join("nli"), d.join("demo"), d.join("../nli")])
+}
+
 fn find(name: &str, data_dirs: &[PathBuf], is_trained: bool) -> Result<Task, Error> {
     let entry = TASKS.iter().find(|entry| entry.name == name).ok_or_else(|| Error::Unknown {
         name: name.to_owned(),
         hint: hint(name, names()),
         known: names().join(", "),
     })?;
-    let roots =
-        data_dirs.iter().flat_map(|d| [d.clone(), d.join("glue"), d.join("nli"), d.join("demo"), d.join("../nli")]);
-    let looked: Vec<PathBuf> = roots.map(|root| root.join(entry.folder)).collect();
+    let looked: Vec<PathBuf> = roots(data_dirs).map(|root| root.join(entry.folder)).collect();
     let found = |folder: &Path, files: Files| files.iter().map(|file| folder.join(file)).find(|path| path.is_file());
     for folder in &looked {
         let paths: Option<Vec<PathBuf>> = entry.splits(is_trained).map(|files| found(folder, files)).collect();

@@ -3,6 +3,7 @@
 //! Everything that touches libtorch lies here; the rest of the project is the library.
 
 mod after;
+mod apply;
 mod arena;
 mod cuda;
 mod log;
@@ -15,7 +16,7 @@ mod warm;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sweep::{method, model, plan, protocol, record, task};
+use sweep::{kept, method, model, plan, protocol, record, task};
 
 /// Trains the runs that `sweep run` orders. Not meant to be started by hand.
 #[derive(Parser)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::after::{self, Stages};
+use crate::apply::Bench;
 use crate::cuda;
 use crate::log;
 use crate::orders::Orders;
@@ -39,8 +40,17 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
     });
     let orders = Orders::listen();
     let mut warm = Warm::new(device);
+    let mut bench = Bench::new(device);
     while let Some(order) = orders.next() {
-        let Order::Train(job) = order else { continue };
+        let job = match order {
+            Order::Train(job) => job,
+            // Heard on the thread of the orders.
+            Order::Pause => continue,
+            order => {
+                say(&bench.answer(order));
+                continue;
+            }
+        };
         let made = Provenance {
             commit: env!("SWEEP_COMMIT").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,6 +1,8 @@
 //! Whole-program tests: the real programs, on real files, in a folder of their own.
 
+mod checkpoints;
 mod commands;
+mod export;
 mod faults;
 mod kill;
 mod layers;

@@ -188,3 +188,20 @@ fn demo_files_have_the_documented_rows() {
     assert_published(&data, "products-polarity", &[990, 1403], &[&[116, 156]]);
     assert_published(&data, "editorials-polarity", &[1441, 945], &[&[175, 127]]);
 }
+
+#[test]
+fn texts_alone_come_from_columns_or_from_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "index,second,first\n0,\"b, c\",a\n").unwrap();
+    let columns = [Column::Name("first".into()), Column::Name("second".into())];
+    assert_eq!(texts(&path, "csv", &columns).unwrap(), [["a", "b, c"]]);
+    assert!(
+        texts(&path, "csv", &[Column::Name("third".into())]).unwrap_err().to_string().contains("no column `third`")
+    );
+    let path = Path::new("-");
+    assert_eq!(lines_of_texts(path, b"a\n\nb \"c\"\n", 1).unwrap(), [["a"], [""], ["b \"c\""]]);
+    assert_eq!(lines_of_texts(path, b"a\tb", 2).unwrap(), [["a", "b"]]);
+    let fault = lines_of_texts(path, b"a\tb\nc\nd\te\tf\n", 2).unwrap_err().to_string();
+    assert!(fault.contains("-:2: ") && fault.contains("-:3: ") && fault.contains("1 found, 2 expected"), "{fault}");
+}

@@ -5,7 +5,7 @@ mod elsewhere;
 mod gradient;
 mod probe;
 mod sharpness;
-mod trained;
+pub mod trained;
 mod transfer;
 mod variance;
 
@@ -15,13 +15,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::arena::Values;
+use crate::kept::Kept;
 use crate::method::Combination;
 use crate::plan::Run;
 use crate::record::Outcome;
 use crate::task::batch::sample;
 use crate::task::{Loaded, Task};
 use crate::train::{Ending, Listener, Places, PutAside, Subject, train};
-use trained::Trained;
 
 /// What a run's stages need besides the run's own task.
 pub struct Stages<'a> {
@@ -76,8 +76,8 @@ pub fn complete(
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
     let method = Combination::<Values>::build(&run.method)?;
-    let trained = Trained::at(&places.cache, &run.training_id());
-    let mut outcome = match trained.restore(subject) {
+    let kept = Kept::at(&places.cache, &run.training_id());
+    let mut outcome = match trained::restore(&kept, subject) {
         Some(outcome) => outcome,
         None => {
             let outcome = match train(run, task, subject, data, places, listener)? {
@@ -85,7 +85,7 @@ pub fn complete(
                 other => return Ok(other),
             };
             if stages.keep || !run.after.is_empty() {
-                trained.write(subject, &outcome)?;
+                trained::write(&kept, subject, &outcome, task, stages.model)?;
             }
             outcome
         }
@@ -103,7 +103,7 @@ pub fn complete(
         followed => followed?,
     }
     if !stages.keep {
-        trained.remove();
+        trained::remove(&kept);
     }
     Ok(Ending::Done(outcome))
 }

@@ -1,72 +1,54 @@
-//! θ of a trained model in the cache, under all that determined its training, with the outcome of that training.
+//! θ of a trained model put into the cache, and back into a subject.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use tch::{Tensor, no_grad};
 
-use crate::plan::RunId;
+use crate::kept::{Kept, Note};
 use crate::record::Outcome;
+use crate::task::Task;
 use crate::train::Subject;
 
-pub struct Trained {
-    folder: PathBuf,
+/// Puts θ in its place and gives the outcome of the training; `None`, with θ as it was, if it is not here whole.
+pub fn restore(kept: &Kept, subject: &mut Subject) -> Option<Outcome> {
+    let note = kept.note()?;
+    if hash(&kept.theta()).ok()? != note.hash {
+        return None;
+    }
+    let tensors = Tensor::read_safetensors(kept.theta()).ok()?;
+    let theta = &tensors.first().filter(|(_, theta)| theta.size() == subject.arena.theta.size())?.1;
+    no_grad(|| subject.arena.theta.copy_(theta));
+    Some(note.outcome)
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Note {
-    /// Hash of theta.safetensors.
-    hash: String,
-    outcome: Outcome,
+/// Written beside its place and renamed: whole or absent.
+pub fn write(kept: &Kept, subject: &Subject, outcome: &Outcome, task: &Task, model: &Path) -> Result<()> {
+    let folder = &kept.folder;
+    let draft = Kept { folder: folder.with_extension(format!("{}.tmp", std::process::id())) };
+    let write = || -> Result<()> {
+        let _ = fs::remove_dir_all(&draft.folder);
+        fs::create_dir_all(&draft.folder)?;
+        Tensor::write_safetensors(&[("theta", &subject.arena.theta)], draft.theta())?;
+        let note =
+            Note { hash: hash(&draft.theta())?, outcome: outcome.clone(), task: task.clone(), model: model.to_owned() };
+        fs::write(draft.folder.join("note.json"), serde_json::to_vec(&note)?)?;
+        let _ = fs::remove_dir_all(folder);
+        fs::rename(&draft.folder, folder)?;
+        Ok(())
+    };
+    let written = write();
+    if written.is_err() {
+        // A full disk should not keep the half that went in.
+        let _ = fs::remove_dir_all(&draft.folder);
+    }
+    written.with_context(|| format!("cannot keep the trained model in {}", folder.display()))
 }
 
-impl Trained {
-    pub fn at(cache: &Path, training: &RunId) -> Trained {
-        Trained { folder: cache.join("trained").join(&training.0) }
-    }
-
-    /// Puts θ in its place and gives the outcome of the training; `None`, with θ as it was, if it is not here whole.
-    pub fn restore(&self, subject: &mut Subject) -> Option<Outcome> {
-        let note: Note = serde_json::from_slice(&fs::read(self.folder.join("note.json")).ok()?).ok()?;
-        let path = self.folder.join("theta.safetensors");
-        if hash(&path).ok()? != note.hash {
-            return None;
-        }
-        let tensors = Tensor::read_safetensors(path).ok()?;
-        let theta = &tensors.first().filter(|(_, theta)| theta.size() == subject.arena.theta.size())?.1;
-        no_grad(|| subject.arena.theta.copy_(theta));
-        Some(note.outcome)
-    }
-
-    /// Written beside its place and renamed: whole or absent.
-    pub fn write(&self, subject: &Subject, outcome: &Outcome) -> Result<()> {
-        let draft = self.folder.with_extension(format!("{}.tmp", std::process::id()));
-        let write = || -> Result<()> {
-            let _ = fs::remove_dir_all(&draft);
-            fs::create_dir_all(&draft)?;
-            let path = draft.join("theta.safetensors");
-            Tensor::write_safetensors(&[("theta", &subject.arena.theta)], &path)?;
-            let note = Note { hash: hash(&path)?, outcome: outcome.clone() };
-            fs::write(draft.join("note.json"), serde_json::to_vec(&note)?)?;
-            let _ = fs::remove_dir_all(&self.folder);
-            fs::rename(&draft, &self.folder)?;
-            Ok(())
-        };
-        let written = write();
-        if written.is_err() {
-            // A full disk should not keep the half that went in.
-            let _ = fs::remove_dir_all(&draft);
-        }
-        written.with_context(|| format!("cannot keep the trained model in {}", self.folder.display()))
-    }
-
-    pub fn remove(&self) {
-        // What is left behind only costs disk.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+pub fn remove(kept: &Kept) {
+    // What is left behind only costs disk.
+    let _ = fs::remove_dir_all(&kept.folder);
 }
 
 fn hash(path: &Path) -> std::io::Result<String> {

@@ -55,8 +55,40 @@ pub fn score(task: &Task, data: &Loaded, most: Option<u32>, predict: impl Fn(&To
 
 /// Class indices or values of the examples `rows`, in their order; NaN where the model's output is not finite.
 pub fn predict(subject: &Subject, method: &Combination<Values>, tokens: &Tokens, rows: &[u32]) -> Vec<f32> {
-    let in_pass = InPass { method, arena: &subject.arena, at: None, words: None };
     let mut predictions = vec![0f32; rows.len()];
+    by_batch(subject, method, tokens, rows, &mut |slots, logits| {
+        for (&slot, value) in slots.iter().zip(decided(logits, subject.is_regression())) {
+            predictions[slot] = value;
+        }
+    });
+    predictions
+}
+
+/// Logits of every example, `[labels]` each, in their order.
+pub fn logits(subject: &Subject, method: &Combination<Values>, tokens: &Tokens) -> Vec<Vec<f32>> {
+    let rows: Vec<u32> = (0..tokens.len() as u32).collect();
+    let mut all = vec![Vec::new(); rows.len()];
+    by_batch(subject, method, tokens, &rows, &mut |slots, logits| {
+        let (count, width) = logits.size2().expect("[B, labels]");
+        let mut flat = vec![0f32; (count * width) as usize];
+        let values = logits.to_kind(Kind::Float).to_device(Device::Cpu).contiguous();
+        values.copy_data(&mut flat, (count * width) as usize);
+        for (&slot, row) in slots.iter().zip(flat.chunks(width as usize)) {
+            all[slot] = row.to_vec();
+        }
+    });
+    all
+}
+
+/// Calls `visit` for each batch with the places in `rows` of its examples, and their logits `[B, labels]`.
+fn by_batch(
+    subject: &Subject,
+    method: &Combination<Values>,
+    tokens: &Tokens,
+    rows: &[u32],
+    visit: &mut dyn FnMut(&[usize], &Tensor),
+) {
+    let in_pass = InPass { method, arena: &subject.arena, at: None, words: None };
     // By length, so that attention spends next to nothing on padding.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(tokens.length(rows[i] as usize)));
@@ -64,12 +96,8 @@ pub fn predict(subject: &Subject, method: &Combination<Values>, tokens: &Tokens,
         let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
         let batch = Batch::of(tokens, &picks, subject.pad());
         let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks())));
-        let values = decided(&logits, subject.is_regression());
-        for (&slot, value) in slots.iter().zip(values) {
-            predictions[slot] = value;
-        }
+        visit(slots, &logits);
     }
-    predictions
 }
 
 /// What logits `[B, labels]` say: class indices, or values; NaN where one is not finite.

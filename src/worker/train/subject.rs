@@ -8,9 +8,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::loss::Labels;
 use crate::arena::{Arena, Layout, Shape, Stretch};
 use crate::method::{Adapter, Dropout, Part, Role};
-use crate::model::Config;
+use crate::model::{Account, Config};
 use crate::network::encoder::shapes;
-use crate::network::weights::{self, Account};
+use crate::network::weights;
 use crate::network::{Encoder, Input};
 use crate::task::batch::Batch;
 
@@ -37,11 +37,12 @@ impl Subject {
         adapters: &dyn Fn(&Part) -> Vec<Adapter>,
     ) -> Result<Subject> {
         let config = Config::read(folder)?;
-        let mut shapes = shapes(&config, classes.unwrap_or(1));
+        let labels = classes.unwrap_or(1);
+        let mut shapes = shapes(&config, labels);
         // Behind the model's own parameters, whose places stay as they are.
         shapes.extend(adapter_shapes(&Layout::new(shapes.clone()), adapters));
         let mut arena = Arena::new(Layout::new(shapes), device);
-        let account = weights::load(&mut arena, &config, folder)?;
+        let account = weights::load(&mut arena, &config, labels, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
         no_grad(|| arena.start.copy_(&arena.theta));
         Ok(Subject { arena, encoder, config, account, classes })
@@ -116,6 +117,11 @@ impl Subject {
             "max_length {max_length} is more than the {most} positions of the model"
         );
         Ok(())
+    }
+
+    /// What transformers calls a part in the checkpoint of a sequence classifier.
+    pub fn stored_name(&self, part: &Part) -> String {
+        self.config.stored_name(&part.name)
     }
 
     /// Where every tensor of the checkpoint and every parameter of the model went, in a sentence.
