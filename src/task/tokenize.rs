@@ -41,7 +41,7 @@ impl Tokenizer {
     pub fn open(folder: &Path) -> Result<Tokenizer> {
         let (model, config) = (json(&folder.join("config.json"))?, json(&folder.join("tokenizer_config.json"))?);
         let path = folder.join("tokenizer.json");
-        let whole = if path.is_file() { Some(read_whole(&path)?) } else { None };
+        let whole = if path.is_file() { Some(Whole::open(&path)?) } else { None };
         let class = Class::of(&model, &config).with_context(|| format!("the tokenizer in {}", folder.display()))?;
         let class = class.unwrap_or(if whole.is_some() { Class::AsItStands } else { Class::Bert });
         let rows = model["vocab_size"].as_u64();
@@ -52,13 +52,15 @@ impl Tokenizer {
         let direction = direction(&config, parsed).with_context(|| format!("the tokenizer in {}", folder.display()))?;
         let (mut inner, said) = match (class, whole) {
             (Class::AsItStands, Some(whole)) => {
-                let mut inner = whole.inner.clone();
+                let file = whole.read(&path)?;
+                let mut inner = file.clone();
                 specials.add_to(&mut inner, &[], rows)?;
-                (inner, Some((whole.inner, whole.hash)))
+                (inner, Some((file, whole.hash)))
             }
             (_, Some(whole)) => {
-                let inner = pipeline::build(folder, class, &config, whole.parsed, specials, rows)?;
-                (inner, Some((whole.inner, whole.hash)))
+                // Files of BERT were once taken as they stand; where nothing changed, their tokens are found again.
+                let said = if class == Class::Bert { Some((whole.read(&path)?, whole.hash)) } else { None };
+                (pipeline::build(folder, class, &config, whole.parsed, specials, rows)?, said)
             }
             (_, None) => (pipeline::build(folder, class, &config, Value::Null, specials, rows)?, None),
         };
@@ -142,19 +144,29 @@ impl Tokenizer {
     }
 }
 
-/// tokenizer.json, read twice: by the library, and for what the library keeps to itself.
+/// A tokenizer.json.
 struct Whole {
-    inner: tokenizers::Tokenizer,
+    bytes: Vec<u8>,
     parsed: Value,
     hash: blake3::Hash,
 }
 
-fn read_whole(path: &Path) -> Result<Whole> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let inner = tokenizers::Tokenizer::from_bytes(&bytes)
-        .map_err(|fault| anyhow!("{} is not a tokenizer: {fault}", path.display()))?;
-    let parsed = serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
-    Ok(Whole { inner, parsed, hash: blake3::hash(&bytes) })
+impl Whole {
+    fn open(path: &Path) -> Result<Whole> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let parsed: Value =
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a tokenizer", path.display()))?;
+        if !parsed["model"].is_object() {
+            bail!("{} is not a tokenizer: it has no model", path.display());
+        }
+        Ok(Whole { hash: blake3::hash(&bytes), bytes, parsed })
+    }
+
+    /// As it stands.
+    fn read(&self, path: &Path) -> Result<tokenizers::Tokenizer> {
+        tokenizers::Tokenizer::from_bytes(&self.bytes)
+            .map_err(|fault| anyhow!("{} is not a tokenizer: {fault}", path.display()))
+    }
 }
 
 /// The side from which texts are cut that are too long.

@@ -225,6 +225,10 @@ fn a_damaged_file_is_named() {
     contains(fault("albert", "spiece.model", Some(b"version https://")), &["spiece.model", "no SentencePiece model"]);
     contains(fault("albert", "spiece.model", None), &["neither tokenizer.json nor spiece.model"]);
     contains(fault("deberta, whole", "tokenizer.json", Some(b"{")), &["tokenizer.json", "not a tokenizer"]);
+    contains(fault("deberta, whole", "tokenizer.json", Some(b"[]")), &["tokenizer.json", "it has no model"]);
+    let empty = br#"{"model": {"vocab": []}}"#;
+    contains(fault("deberta, whole", "tokenizer.json", Some(empty)), &["the tokenizer in"]);
+    contains(fault("modernbert", "tokenizer.json", Some(br#"{"model": {}}"#)), &["tokenizer.json is not a tokenizer"]);
     contains(fault("modernbert", "tokenizer.json", None), &["no tokenizer.json"]);
     contains(fault("bert", "vocab.txt", Some(b"")), &["vocab.txt", "empty"]);
     contains(fault("bert", "vocab.txt", Some(b"\xff\n")), &["vocab.txt"]);
