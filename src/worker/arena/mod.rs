@@ -85,17 +85,25 @@ impl Arena {
 
     /// g ← ∂loss/∂θ. `loss` is a scalar. A leaf that the loss does not depend on has gradient zero.
     pub fn backward(&mut self, loss: &Tensor) {
+        self.flow_back(loss, |mut target, gradient| match gradient {
+            Some(gradient) => target.copy_(&gradient),
+            None => drop(target.zero_()),
+        });
+    }
+
+    /// g ← g + ∂loss/∂θ: `loss` is a further part of what g is the gradient of.
+    pub fn backward_too(&mut self, loss: &Tensor) {
+        self.flow_back(loss, |mut target, gradient| gradient.into_iter().for_each(|gradient| target += gradient));
+    }
+
+    /// Gives each trained part's entries of g with ∂loss/∂θ, `[len]`, where there is one.
+    fn flow_back(&self, loss: &Tensor, take: impl Fn(Tensor, Option<Tensor>)) {
         let parts = self.layout.parts.iter().zip(&self.leaves);
         let (trained, leaves): (Vec<&Part>, Vec<&Tensor>) = parts.filter(|(_, leaf)| leaf.requires_grad()).unzip();
         let gradients = Tensor::run_backward(&[loss], &leaves, false, false);
         no_grad(|| {
             for (part, gradient) in trained.into_iter().zip(gradients) {
-                let mut target = part.of(&self.gradient);
-                if gradient.defined() {
-                    target.copy_(&gradient.view([-1]));
-                } else {
-                    let _ = target.zero_();
-                }
+                take(part.of(&self.gradient), gradient.defined().then(|| gradient.view([-1])));
             }
         });
     }

@@ -107,21 +107,30 @@ pub trait Hooks {
 /// One forward pass: whether dropout is on, what stands in, and the sites met if somebody wants them.
 pub struct Pass<'a> {
     pub train: bool,
+    /// What matrix products are computed in, fp32 or bf16. All else is fp32 but GELU and tanh, as under PyTorch's
+    /// autocast on a GPU: residual sums, layer norms, softmax, embeddings, logits, and the weights, which are rounded
+    /// where they are used.
+    pub precision: Kind,
     pub hooks: Option<&'a dyn Hooks>,
     pub sites: Option<Vec<Site>>,
 }
 
 impl<'a> Pass<'a> {
-    pub fn train(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: true, hooks, sites: None }
+    pub fn train(precision: Kind, hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
+        Pass { train: true, precision, hooks, sites: None }
     }
 
-    pub fn evaluate(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: false, hooks, sites: None }
+    pub fn evaluate(precision: Kind, hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
+        Pass { train: false, precision, hooks, sites: None }
     }
 
     pub fn record_sites() -> Pass<'a> {
-        Pass { train: false, hooks: None, sites: Some(Vec::new()) }
+        Pass { train: false, precision: Kind::Float, hooks: None, sites: Some(Vec::new()) }
+    }
+
+    /// A factor of a matrix product, in the pass's precision.
+    fn round(&self, x: &Tensor) -> Tensor {
+        x.to_kind(self.precision)
     }
 
     fn note(&mut self, kind: SiteKind, parts: &[usize], x: &Tensor, y: &Tensor) {
@@ -141,7 +150,8 @@ struct Linear {
 impl Linear {
     fn forward(&self, x: &Tensor, pass: &mut Pass) -> Tensor {
         let weight = pass.hooks.and_then(|hooks| hooks.weight(self.parts[0], &self.weight));
-        let y = x.linear(weight.as_ref().unwrap_or(&self.weight), Some(&self.bias));
+        let weight = pass.round(weight.as_ref().unwrap_or(&self.weight));
+        let y = pass.round(x).linear(&weight, Some(pass.round(&self.bias)));
         pass.note(SiteKind::Linear, &self.parts, x, &y);
         y
     }
@@ -228,14 +238,14 @@ impl Encoder {
         }
     }
 
-    /// Logits, `[B, labels]`.
+    /// Logits, `[B, labels]`, fp32.
     pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
         let pooled = self.pooled(input, pass);
         let rate = self.config.classifier_dropout.unwrap_or(self.config.hidden_dropout_prob);
-        self.head.forward(&dropout(pooled, rate, pass), pass)
+        self.head.forward(&dropout(pooled, rate, pass), pass).to_kind(Kind::Float)
     }
 
-    /// What the head reads, before its dropout: the pooled first token, `[B, H]`.
+    /// What the head reads, before its dropout: the pooled first token, `[B, H]`, fp32.
     pub fn pooled(&self, input: &Input, pass: &mut Pass) -> Tensor {
         let hidden_dropout = self.config.hidden_dropout_prob;
         let [words, types, positions] = &self.tables;
@@ -256,7 +266,7 @@ impl Encoder {
             x = layer.outer_norm.forward(&(outer + x), pass);
         }
         let first = x.index_select(0, &input.firsts); // [N, H] → [B, H]
-        self.pooler.forward(&first, pass).tanh()
+        self.pooler.forward(&first, pass).tanh().to_kind(Kind::Float)
     }
 
     /// Multi-head self-attention before its output projection, `[N, H]`.
@@ -275,12 +285,13 @@ impl Encoder {
             };
             y.view([batch, width, heads, size]).transpose(1, 2)
         };
+        let x = &pass.round(x);
         let query = split(layer.query.forward(x, pass));
         let key = split(layer.key.forward(x, pass));
         let value = split(layer.value.forward(x, pass));
         let scores = query.matmul(&key.transpose(2, 3)) * (size as f64).powf(-0.5) + &input.bias; // [B, heads, T, T]
         let weights = dropout(scores.softmax(-1, Kind::Float), self.config.attention_probs_dropout_prob, pass);
-        let context = weights.matmul(&value).transpose(1, 2).contiguous().view([batch * width, hidden]);
+        let context = pass.round(&weights).matmul(&value).transpose(1, 2).contiguous().view([batch * width, hidden]);
         if padded { context.index_select(0, &input.places) } else { context } // [N, H]
     }
 
@@ -339,7 +350,7 @@ mod tests {
         let rows: Vec<Row> = sentences.into_iter().map(|text| Row { text, label: 0.0 }).collect();
         let tokens = Tokenizer::open(&folder).and_then(|t| t.encode(&rows, 128)).expect("tokens");
         let batch = Batch::of(&tokens, &[0, 1, 2, 3, 4], subject.pad());
-        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(None));
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(Kind::Float, None));
         for (row, expected) in expected.iter().enumerate() {
             for (label, expected) in expected.iter().enumerate() {
                 let found = logits.double_value(&[row as i64, label as i64]);

@@ -63,7 +63,8 @@ pub fn predict(subject: &Subject, method: &Combination<Values>, tokens: &Tokens,
     for slots in order.chunks(ROWS) {
         let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
         let batch = Batch::of(tokens, &picks, subject.pad());
-        let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks())));
+        let mut pass = Pass::evaluate(subject.precision, in_pass.hooks());
+        let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut pass));
         let values = decided(&logits, subject.is_regression());
         for (&slot, value) in slots.iter().zip(values) {
             predictions[slot] = value;

@@ -70,7 +70,7 @@ impl Example {
         let adapters = |part: &_| method.adapters(part);
         let folder = parity().join(self.folder);
         let mut subject = Subject::load(&folder, classes, Device::Cpu, &adapters).expect("a model");
-        subject.reset(run.seed, run.recipe.dropout);
+        subject.reset(run.seed, &run.recipe);
         subject
     }
 }

@@ -65,12 +65,15 @@ impl Leaves<Values> for Arena {
     }
 }
 
-/// The forward passes of a step.
+/// The forward passes over a step's batch, or over a micro-batch of it.
 pub struct StepPasses<'a> {
     pub subject: &'a Subject,
     pub method: &'a Combination<Values>,
     pub input: &'a Input,
     pub labels: &'a Labels,
+    /// B, examples of the whole batch.
+    pub of: usize,
+    pub precision: Kind,
     /// `pass` counts up.
     pub at: Moment,
 }
@@ -79,7 +82,7 @@ impl StepPasses<'_> {
     fn forward(&mut self, words: Option<&dyn Fn(&Values) -> Values>) -> Values {
         let in_pass = InPass { method: self.method, arena: &self.subject.arena, at: Some(self.at), words };
         self.at.pass += 1;
-        Values(self.subject.encoder.forward(self.input, &mut Pass::train(in_pass.hooks())))
+        Values(self.subject.encoder.forward(self.input, &mut Pass::train(self.precision, in_pass.hooks())))
     }
 }
 
@@ -93,7 +96,7 @@ impl Passes<Values> for StepPasses<'_> {
     }
 
     fn loss(&mut self, logits: &Values) -> Values {
-        Values(loss::mean(&logits.0, self.labels))
+        Values(loss::share(&logits.0, self.labels, self.of))
     }
 
     fn divergence(&mut self, a: &Values, b: &Values) -> Values {
@@ -101,7 +104,7 @@ impl Passes<Values> for StepPasses<'_> {
     }
 
     fn examples(&self) -> f64 {
-        self.labels.len() as f64
+        self.of as f64
     }
 }
 
