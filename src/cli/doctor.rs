@@ -35,6 +35,8 @@ fn bad(what: String, mend: &'static str) -> Finding {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let mut findings = libtorch();
+    let bf16 = if devices::cpu_has_bf16() { "has bf16 instructions" } else { "has no bf16 instructions: fp32 is faster" };
+    findings.push(good(format!("the CPU {bf16}")));
     findings.push(memory());
     findings.extend(models(&arguments.places));
     findings.extend(data(&arguments.places));
@@ -99,12 +101,9 @@ fn models(places: &Places) -> Vec<Finding> {
         folders.sort();
         for folder in folders {
             findings.push(match model::check(&folder) {
-                Ok(config) => good(format!(
-                    "model {}: {}, {} layers",
-                    folder.display(),
-                    config.model_type,
-                    config.num_hidden_layers
-                )),
+                Ok(config) => {
+                    good(format!("model {}: {}, {} layers", folder.display(), config.model_type, config.layers))
+                }
                 Err(error) => bad(format!("model {error:#}"), "fetch the model again, or remove its folder"),
             });
         }

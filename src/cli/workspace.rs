@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::stages::Others;
 use super::{Places, Refusal};
-use crate::method::{self, METHODS, Size};
+use crate::method::{self, METHODS, Role, Size};
 use crate::model;
 use crate::plan::{self, Run, RunId, point};
 use crate::record::store::Store;
@@ -119,8 +119,8 @@ impl Workspace {
         for (name, span) in values(&sweep, "model") {
             let Some((_, config)) = models.get(&name) else { continue };
             let longest = drafts.iter().filter(|run| run.model.name == name).map(|run| run.recipe.max_length).max();
-            if let Some(longest) = longest.filter(|&n| i64::from(n) > config.max_position_embeddings) {
-                let most = config.max_position_embeddings;
+            let most = config.positions.unwrap_or(i64::MAX);
+            if let Some(longest) = longest.filter(|&n| i64::from(n) > most) {
                 let title = format!("max_length {longest} is more than the {most} positions of {name}");
                 faults.push(Fault::new(span, title, "this model").help(format!("set max_length to {most} or less")));
             }
@@ -128,11 +128,12 @@ impl Workspace {
         faults.extend(unsuited(&sweep, &drafts, |run| {
             let (config, labels) =
                 (&models.get(&run.model.name)?.1, tasks.get(&run.task.name)?.labels.outputs() as i64);
+            let parameters = config.parameters(labels);
             Some(Size {
-                layers: config.num_hidden_layers,
+                layers: config.own_layers(),
                 hidden: config.hidden_size,
-                parameters: config.parameters(labels),
-                head: config.head_parameters(labels),
+                parameters: model::count(&parameters),
+                head: model::count(parameters.iter().filter(|parameter| parameter.role == Role::Head)),
             })
         }));
         if !faults.is_empty() {

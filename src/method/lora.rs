@@ -22,6 +22,8 @@ pub const INFO: Info = Info {
          checkpoint has none",
         "A is drawn as the authors' program draws it, U(−√(3/in)·√(2/6), …) = U(±1/√in); both matrices decay",
         "no dropout of its own before A",
+        "in ModernBERT the joined matrix of query, key and value is adapted, as PEFT does; in XLNet the matrices of query \
+         and value, which are stored the other way round, so that B stands on the side of the input",
         "it wants a far larger learning rate and more epochs than full fine-tuning: 3e-4 to 5e-4, 10 to 80 in the paper",
     ],
     numbers: &[
@@ -64,8 +66,27 @@ impl Lora {
 const A: &str = "lora_A.weight";
 const B: &str = "lora_B.weight";
 
+/// Query and value, as each family calls them; ModernBERT's come in one matrix with the key.
+const ADAPTED: &[&str] = &[
+    ".query.weight",
+    ".value.weight",
+    ".q_lin.weight",
+    ".v_lin.weight",
+    ".query_proj.weight",
+    ".value_proj.weight",
+    ".Wqkv.weight",
+    ".rel_attn.q",
+    ".rel_attn.v",
+];
+
 fn is_adapted(part: &Part) -> bool {
-    ["query.weight", "value.weight"].iter().any(|end| part.name.ends_with(end))
+    ADAPTED.iter().any(|end| part.name.ends_with(end))
+}
+
+/// Rows and columns of a weight as a matrix: `[out, in]`, or `[in, heads·size]` of XLNet's `[in, heads, size]`.
+fn matrix(part: &Part) -> Option<(i64, i64)> {
+    let (rows, others) = part.shape.split_first().filter(|_| is_adapted(part))?;
+    Some((*rows, others.iter().product()))
 }
 
 impl<V: Vector> Method<V> for Lora {
@@ -76,11 +97,11 @@ impl<V: Vector> Method<V> for Lora {
 
     fn adapters(&self, part: &Part) -> Vec<Adapter> {
         let rank = self.numbers.rank;
-        match part.shape[..] {
-            [out, input] if is_adapted(part) => {
+        match matrix(part) {
+            Some((out, input)) => {
                 vec![Adapter { suffix: A, shape: vec![rank, input] }, Adapter { suffix: B, shape: vec![out, rank] }]
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         }
     }
 
@@ -104,7 +125,7 @@ impl<V: Vector> Method<V> for Lora {
         let Numbers { rank, lora_alpha } = self.numbers;
         is_adapted(part).then(|| {
             let added = leaves.adapter(part, B).product(&leaves.adapter(part, A)); // [out, r] × [r, in] → [out, in]
-            weight.plus(&added.scaled(lora_alpha / rank as f64))
+            weight.plus(&added.scaled(lora_alpha / rank as f64).shaped(weight))
         })
     }
 }

@@ -31,18 +31,21 @@ pub struct Part {
 }
 
 impl Part {
-    /// The transformer layer, counted from the embeddings; `None` outside the encoder.
+    /// The transformer layer, counted from the embeddings: the first number in the name. `None` outside the encoder.
     pub fn layer(&self) -> Option<usize> {
-        self.name.strip_prefix("encoder.layer.")?.split('.').next()?.parse().ok()
+        let mut words = self.name.split('.').filter(|_| self.role == Role::Encoder);
+        words.find_map(|word| word.parse().ok())
     }
 
     pub fn is_bias(&self) -> bool {
         self.name.ends_with("bias")
     }
 
-    /// The weight `[out, in]` of a linear layer of the encoder or the pooler.
+    /// The weight of a linear layer of the encoder or the pooler: `[out, in]`, or `[in, heads, out per head]` in XLNet's
+    /// attention.
     pub fn is_linear_weight(&self) -> bool {
-        matches!(self.role, Role::Encoder | Role::Pooler) && self.shape.len() == 2
+        let is_matrix = self.decays && self.shape.len() >= 2 && !self.name.ends_with("seg_embed");
+        is_matrix && matches!(self.role, Role::Encoder | Role::Pooler)
     }
 }
 

@@ -3,58 +3,103 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
-/// The numbers of a BERT-shaped encoder, by their names in Hugging Face configs.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+use super::bert::{self, Bert};
+use super::deberta::{self, Deberta};
+use super::fields::Fields;
+use super::head::Head;
+use super::modernbert::{self, ModernBert};
+use super::parameter::{Parameter, Parameters};
+use super::xlnet::{self, XlNet};
+use crate::method::Role;
+
+/// Dropout rates, each at least 0 and below 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    pub embeddings: f64,
+    /// Of the hidden states, in every layer.
+    pub hidden: f64,
+    pub attention: f64,
+    /// Before the head's dense layer.
+    pub dense: f64,
+    /// Before the layer that makes the logits.
+    pub head: f64,
+}
+
+/// What the families have in common, and what is a family's own.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// As transformers calls it: `bert`, `xlm-roberta`, `deberta-v2`.
     pub model_type: String,
     pub vocab_size: i64,
     pub hidden_size: i64,
-    pub num_hidden_layers: usize,
-    pub num_attention_heads: i64,
-    pub intermediate_size: i64,
-    pub max_position_embeddings: i64,
-    #[serde(default = "two")]
-    pub type_vocab_size: i64,
-    #[serde(default = "gelu")]
-    pub hidden_act: String,
-    #[serde(default = "tenth")]
-    pub hidden_dropout_prob: f64,
-    #[serde(default = "tenth")]
-    pub attention_probs_dropout_prob: f64,
-    /// Dropout before the head; `hidden_dropout_prob` where absent.
-    #[serde(default)]
-    pub classifier_dropout: Option<f64>,
-    #[serde(default = "fiftieth")]
+    /// Layers that a token goes through.
+    pub layers: usize,
+    pub heads: i64,
+    /// Tokens in the longest text; `None` is no limit.
+    pub positions: Option<i64>,
+    pub pad_token_id: i64,
     pub initializer_range: f64,
-    #[serde(default = "layer_norm_eps")]
+    /// Spread of the weights that make the logits.
+    pub head_range: f64,
     pub layer_norm_eps: f64,
-    #[serde(default)]
+    pub dropout: Rates,
+    pub head: Head,
+    pub family: Family,
+}
+
+/// The sizes that every config has, under keys of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    pub vocab_size: i64,
+    pub hidden_size: i64,
+    pub layers: usize,
+    pub heads: i64,
     pub pad_token_id: i64,
 }
 
-fn two() -> i64 {
-    2
-}
-fn gelu() -> String {
-    "gelu".to_owned()
-}
-fn tenth() -> f64 {
-    0.1
-}
-fn fiftieth() -> f64 {
-    0.02
-}
-fn layer_norm_eps() -> f64 {
-    1e-12
+impl Sizes {
+    /// `[hidden, layers, heads]` are the keys of these sizes.
+    ///
+    /// # Errors
+    /// A size that is missing or none, or that does not suit another.
+    pub fn read(fields: &Fields, [hidden, layers, heads]: [&str; 3]) -> Result<Sizes> {
+        let vocab_size = fields.size("vocab_size")?;
+        let (hidden_size, number) = (fields.size(hidden)?, fields.size(heads)?);
+        ensure!(hidden_size % number == 0, "{hidden} {hidden_size} is no multiple of {number} attention heads");
+        let pad_token_id = fields.whole("pad_token_id", 0, Some(0))?;
+        ensure!(pad_token_id < vocab_size, "pad_token_id {pad_token_id} lies outside the vocabulary of {vocab_size}");
+        let depth = fields.whole(layers, 0, None)?;
+        ensure!(depth <= 1000, "{layers} is {depth}; that is no size of a model");
+        Ok(Sizes { vocab_size, hidden_size, layers: depth as usize, heads: number, pad_token_id })
+    }
 }
 
-/// Model types that the encoder can be.
-pub const MODEL_TYPES: &[&str] = &["bert"];
+/// The keys of sizes in most configs, for [`Sizes::read`].
+pub(super) const KEYS: [&str; 3] = ["hidden_size", "num_hidden_layers", "num_attention_heads"];
 
-/// Activations of the feed-forward layers.
-pub const ACTIVATIONS: &[&str] = &["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
+/// What really differs between the families.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Family {
+    Bert(Bert),
+    XlNet(XlNet),
+    Deberta(Deberta),
+    ModernBert(ModernBert),
+}
+
+/// Model types that can be trained, and the family that each belongs to for people.
+pub const MODEL_TYPES: &[(&str, &str)] = &[
+    ("bert", "BERT"),
+    ("roberta", "RoBERTa"),
+    ("xlm-roberta", "XLM-RoBERTa"),
+    ("camembert", "CamemBERT"),
+    ("electra", "ELECTRA"),
+    ("distilbert", "DistilBERT"),
+    ("albert", "ALBERT"),
+    ("xlnet", "XLNet"),
+    ("deberta-v2", "DeBERTa-v3"),
+    ("modernbert", "ModernBERT"),
+];
 
 impl Config {
     /// Reads and checks `config.json` of a model folder. An error names the file and what to do.
@@ -65,87 +110,113 @@ impl Config {
         Config::parse(&text).with_context(|| format!("{} cannot be used", path.display()))
     }
 
-    fn parse(text: &str) -> Result<Config> {
-        #[derive(Deserialize)]
-        struct Kind {
-            model_type: Option<String>,
-            position_embedding_type: Option<String>,
-        }
-        let kind: Kind = serde_json::from_str(text)?;
-        let model_type = kind.model_type.context("it has no model_type")?;
-        ensure!(
-            MODEL_TYPES.contains(&model_type.as_str()),
-            "model_type \"{model_type}\" is not known; known are: {}",
-            MODEL_TYPES.join(", ")
-        );
-        if let Some(position) = kind.position_embedding_type {
-            ensure!(position == "absolute", "position_embedding_type \"{position}\" is not known; known is: absolute");
-        }
-        let config: Config = serde_json::from_str(text)?;
-        for (name, value) in [
-            ("vocab_size", config.vocab_size),
-            ("hidden_size", config.hidden_size),
-            ("num_attention_heads", config.num_attention_heads),
-            ("intermediate_size", config.intermediate_size),
-            ("max_position_embeddings", config.max_position_embeddings),
-            ("type_vocab_size", config.type_vocab_size),
-        ] {
-            ensure!(value > 0, "{name} is {value}; it must be at least 1");
-        }
-        if config.hidden_size % config.num_attention_heads != 0 {
-            bail!(
-                "hidden_size {} is no multiple of {} attention heads",
-                config.hidden_size,
-                config.num_attention_heads
-            );
-        }
-        ensure!(
-            ACTIVATIONS.contains(&config.hidden_act.as_str()),
-            "hidden_act \"{}\" is not known; known are: {}",
-            config.hidden_act,
-            ACTIVATIONS.join(", ")
-        );
-        ensure!(
-            (0..config.vocab_size).contains(&config.pad_token_id),
-            "pad_token_id {} lies outside the vocabulary of {}",
-            config.pad_token_id,
-            config.vocab_size
-        );
-        for (name, rate) in [
-            ("hidden_dropout_prob", config.hidden_dropout_prob),
-            ("attention_probs_dropout_prob", config.attention_probs_dropout_prob),
-            ("classifier_dropout", config.classifier_dropout.unwrap_or(0.0)),
-        ] {
-            ensure!((0.0..1.0).contains(&rate), "{name} is {rate}; it must be at least 0 and below 1");
-        }
+    /// The config in a text of JSON.
+    ///
+    /// # Errors
+    /// No JSON, an unknown model type, a number out of its range.
+    pub fn parse(text: &str) -> Result<Config> {
+        let fields = Fields(serde_json::from_str(text)?);
+        let model_type = fields.0["model_type"].as_str().context("it has no model_type")?;
+        let known = || MODEL_TYPES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let mut config = match model_type {
+            "xlnet" => xlnet::read(&fields),
+            "deberta-v2" => deberta::read(&fields),
+            "modernbert" => modernbert::read(&fields),
+            name if MODEL_TYPES.iter().any(|(known, _)| *known == name) => bert::read(name, &fields),
+            name => bail!("model_type \"{name}\" is not known; known are: {}", known()),
+        }?;
+        config.model_type = model_type.to_owned();
         Ok(config)
     }
 
-    /// Parameters of a head of `labels` outputs over the pooled first token.
-    pub fn head_parameters(&self, labels: i64) -> i64 {
-        labels * self.hidden_size + labels
+    /// A config with what every family has; the caller says what else differs.
+    ///
+    /// # Errors
+    /// A number out of its range.
+    pub(super) fn new(fields: &Fields, sizes: Sizes, dropout: Rates, head: Head, family: Family) -> Result<Config> {
+        let Sizes { vocab_size, hidden_size, layers, heads, pad_token_id } = sizes;
+        let initializer_range = fields.real("initializer_range", 0.02)?;
+        Ok(Config {
+            model_type: String::new(),
+            vocab_size,
+            hidden_size,
+            layers,
+            heads,
+            positions: None,
+            pad_token_id,
+            initializer_range,
+            head_range: initializer_range,
+            layer_norm_eps: fields.real("layer_norm_eps", 1e-12)?,
+            dropout,
+            head,
+            family,
+        })
     }
 
-    /// Parameters of the whole model with such a head.
-    pub fn parameters(&self, labels: i64) -> i64 {
-        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
-        let linear = |into: i64, out: i64| into * out + out;
-        let norm = 2 * hidden;
-        let tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) * hidden;
-        let layer = 4 * linear(hidden, hidden) + linear(hidden, inner) + linear(inner, hidden) + 2 * norm;
-        let pooler = linear(hidden, hidden);
-        tables + norm + self.num_hidden_layers as i64 * layer + pooler + self.head_parameters(labels)
+    /// The parameters of the model with a head of `labels` outputs, in transformers' order.
+    pub fn parameters(&self, labels: i64) -> Vec<Parameter> {
+        let mut parameters = Parameters::default();
+        match &self.family {
+            Family::Bert(bert) => bert.add_to(&mut parameters, self),
+            Family::XlNet(xlnet) => xlnet.add_to(&mut parameters, self),
+            Family::Deberta(deberta) => deberta.add_to(&mut parameters, self),
+            Family::ModernBert(modernbert) => modernbert.add_to(&mut parameters, self),
+        }
+        self.head.add_to(&mut parameters, self.hidden_size, labels);
+        parameters.finish()
+    }
+
+    /// Stands before the names of the base model's tensors in a checkpoint with a head.
+    pub fn prefix(&self) -> &'static str {
+        match &self.family {
+            Family::Bert(bert) => bert.names.prefix,
+            Family::XlNet(_) => "transformer.",
+            Family::Deberta(_) => "deberta.",
+            Family::ModernBert(_) => "model.",
+        }
+    }
+
+    /// A parameter's name as transformers stores it: `bert.embeddings.word_embeddings.weight`, `classifier.weight`.
+    pub fn stored_name(&self, name: &str) -> String {
+        if self.head.holds(name) { name.to_owned() } else { format!("{}{name}", self.prefix()) }
+    }
+
+    /// Beginnings of the names of what a checkpoint may hold and fine-tuning has no use for: heads of pre-training.
+    pub fn unused(&self) -> &'static [&'static str] {
+        match &self.family {
+            Family::Bert(bert) => bert.names.unused,
+            Family::XlNet(_) => &["lm_loss."],
+            Family::Deberta(_) => &["lm_predictions.", "mask_predictions.", "cls."],
+            Family::ModernBert(_) => &["decoder."],
+        }
+    }
+
+    /// Layers that have parameters of their own: fewer than tokens go through where layers share them.
+    pub fn own_layers(&self) -> usize {
+        match &self.family {
+            Family::Bert(bert) => bert.blocks.len(),
+            _ => self.layers,
+        }
     }
 
     /// Every dropout rate replaced, as `[train] dropout` asks.
     pub fn with_dropout(mut self, rate: Option<f64>) -> Config {
         if let Some(rate) = rate {
-            self.hidden_dropout_prob = rate;
-            self.attention_probs_dropout_prob = rate;
-            self.classifier_dropout = Some(rate);
+            let dense = if self.dropout.dense > 0.0 { rate } else { 0.0 };
+            self.dropout = Rates { embeddings: rate, hidden: rate, attention: rate, dense, head: rate };
         }
         self
     }
+}
+
+/// Entries of some parameters.
+pub fn count<'a>(parameters: impl IntoIterator<Item = &'a Parameter>) -> i64 {
+    parameters.into_iter().map(Parameter::len).sum()
+}
+
+/// Entries that a child network is chosen from: those of the transformer layers.
+pub fn encoder_count(parameters: &[Parameter]) -> i64 {
+    count(parameters.iter().filter(|parameter| parameter.role == Role::Encoder))
 }
 
 #[cfg(test)]
@@ -160,34 +231,84 @@ mod tests {
     }
 
     #[test]
-    fn absent_numbers_take_the_defaults_of_bert() {
+    fn absent_numbers_take_the_defaults_of_transformers() {
         let config = Config::parse(&format!("{MINIMAL}}}")).expect("a config");
-        assert_eq!((config.hidden_dropout_prob, config.initializer_range, config.type_vocab_size), (0.1, 0.02, 2));
-        assert_eq!(config.with_dropout(Some(0.0)).classifier_dropout, Some(0.0));
+        assert_eq!((config.dropout.hidden, config.initializer_range, config.layer_norm_eps), (0.1, 0.02, 1e-12));
+        assert_eq!(config.with_dropout(Some(0.0)).dropout.head, 0.0);
     }
 
-    /// BertForSequenceClassification of transformers with two labels, sum(p.numel() for p in model.parameters()).
+    /// A config with these sizes: `[vocabulary, hidden, layers, heads, inner]`.
+    fn sized(model_type: &str, [vocab, hidden, layers, heads, inner]: [i64; 5], more: &str) -> Config {
+        let text = format!(
+            r#"{{"model_type": "{model_type}", "vocab_size": {vocab}, "hidden_size": {hidden}, "num_hidden_layers": {layers},
+            "num_attention_heads": {heads}, "intermediate_size": {inner}, "max_position_embeddings": 512{more}}}"#
+        );
+        Config::parse(&text).expect("a config")
+    }
+
+    /// `sum(p.numel() for p in model.parameters())` of transformers' ….ForSequenceClassification with two labels.
     #[test]
     fn parameters_are_counted_as_transformers_does() {
-        let sized = |vocab_size, hidden_size, num_hidden_layers, intermediate_size| Config {
-            vocab_size,
-            hidden_size,
-            num_hidden_layers,
-            intermediate_size,
-            max_position_embeddings: 512,
-            ..Config::parse(&format!("{MINIMAL}}}")).expect("a config")
-        };
-        assert_eq!(sized(30522, 768, 12, 3072).parameters(2), 109_483_778);
-        assert_eq!(sized(28996, 1024, 24, 4096).parameters(2), 333_581_314);
+        let counted = |config: &Config| count(&config.parameters(2));
+        assert_eq!(counted(&sized("bert", [30522, 768, 12, 12, 3072], "")), 109_483_778);
+        let large = sized("bert", [28996, 1024, 24, 16, 4096], "");
+        assert_eq!((counted(&large), encoder_count(&large.parameters(2))), (333_581_314, 302_309_376));
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
-        assert!(error(r#", "hidden_act": "swish""#).contains("known are: gelu, gelu_new"));
+    fn a_config_that_cannot_be_a_model_is_refused_by_its_key() {
+        assert!(error(r#", "hidden_act": "swoosh""#).contains("hidden_act \"swoosh\" is not known; known are: gelu"));
+        assert!(error(r#", "hidden_dropout_prob": 1.0"#).contains("hidden_dropout_prob is 1"));
         assert!(error(r#", "pad_token_id": 10"#).contains("outside the vocabulary of 10"));
-        assert!(error(r#", "hidden_dropout_prob": 1.0"#).contains("below 1"));
+        assert!(error(r#", "type_vocab_size": -1"#).contains("type_vocab_size is -1; it must be at least 0"));
+        assert!(error(r#", "layer_norm_eps": "small""#).contains("layer_norm_eps is \"small\"; it must be a number"));
         assert!(error(r#", "position_embedding_type": "relative_key""#).contains("known is: absolute"));
-        let other = MINIMAL.replace("\"bert\"", "\"gpt2\"") + "}";
-        assert!(format!("{:#}", Config::parse(&other).expect_err("gpt2")).contains("known are: bert"));
+        let parse = |text: &str| format!("{:#}", Config::parse(text).expect_err("a bad config"));
+        assert!(parse("{").contains("EOF"));
+        assert!(parse(r#"{"vocab_size": 1}"#).contains("no model_type"));
+        assert!(parse(r#"{"model_type": "gpt2"}"#).contains("\"gpt2\" is not known; known are: bert, roberta"));
+        assert!(parse(r#"{"model_type": "xlnet"}"#).contains("no vocab_size"));
+        let heads = MINIMAL.replace("\"num_attention_heads\": 3", "\"num_attention_heads\": 5");
+        assert!(parse(&format!("{heads}}}")).contains("hidden_size 12 is no multiple of 5 attention heads"));
+        let huge = MINIMAL.replace("\"hidden_size\": 12", "\"hidden_size\": 9000000000000000000");
+        assert!(parse(&format!("{huge}}}")).contains("no size of a model"));
+    }
+
+    /// What a child network is chosen from: the tensors of the layers, as the authors' program takes every parameter
+    /// with "layer" in its name. These are the ones outside, of the configs that transformers' parity is held against.
+    #[test]
+    fn the_encoder_is_the_layers_in_every_family() {
+        let outside = |name: &str| {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/families").join(name);
+            let parameters = Config::read(&folder).expect("a config").parameters(2);
+            for parameter in &parameters {
+                let in_layer = parameter.name.contains("layer.") || parameter.name.contains("layers.");
+                assert_eq!(parameter.role == Role::Encoder, in_layer, "{name}: {}", parameter.name);
+            }
+            let outside = parameters.into_iter().filter(|parameter| parameter.role != Role::Encoder);
+            let mut names: Vec<String> = outside.map(|parameter| parameter.name.replace(".weight", "")).collect();
+            names.retain(|name| !name.ends_with(".bias"));
+            names.join(" ")
+        };
+        let embeddings = "embeddings.word_embeddings embeddings.position_embeddings";
+        let types = "embeddings.token_type_embeddings embeddings.LayerNorm";
+        let two = "classifier.dense classifier.out_proj";
+        assert_eq!(outside("bert"), format!("{embeddings} {types} pooler.dense classifier"));
+        assert_eq!(outside("roberta"), format!("{embeddings} {types} {two}"));
+        assert_eq!(outside("electra"), format!("{embeddings} {types} embeddings_project {two}"));
+        assert_eq!(outside("distilbert"), format!("{embeddings} embeddings.LayerNorm pre_classifier classifier"));
+        let mapping = "encoder.embedding_hidden_mapping_in";
+        assert_eq!(outside("albert"), format!("{embeddings} {types} {mapping} pooler classifier"));
+        // The biases and the table of segments that every layer of XLNet adds to its queries are the layer's.
+        assert_eq!(outside("xlnet"), "mask_emb word_embedding sequence_summary.summary logits_proj");
+        let relative = "encoder.rel_embeddings encoder.LayerNorm";
+        assert_eq!(
+            outside("deberta-v3"),
+            format!("embeddings.word_embeddings embeddings.LayerNorm {relative} pooler.dense classifier")
+        );
+        assert_eq!(
+            outside("modernbert"),
+            "embeddings.tok_embeddings embeddings.norm final_norm head.dense head.norm classifier"
+        );
     }
 }

@@ -1,12 +1,27 @@
 //! Pre-trained models as folders: found, checked, fingerprinted. Their layers are the worker's.
 
-pub mod config;
+mod activation;
+mod bert;
+mod config;
+mod deberta;
+mod fields;
+mod head;
+mod modernbert;
+mod parameter;
+mod xlnet;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub use config::Config;
+pub use activation::Activation;
+pub use bert::{Bert, Names};
+pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count};
+pub use deberta::{Deberta, Relative};
+pub use head::{Dense, Head, Summary};
+pub use modernbert::{Attention, ModernBert};
+pub use parameter::Parameter;
+pub use xlnet::XlNet;
 
 /// Files of a model folder that determine what a run computes.
 const CONTENT: &[&str] = &["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
     ("method", &["plan", "spec"]),
-    ("model", &[]),
+    ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
     ("schedule", &["plan", "protocol", "record"]),
@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &["figure", "frame"]),
     // The worker program.
     ("worker/arena", &["method"]),
-    ("worker/network", &["arena", "method", "model"]),
+    ("worker/network", &["arena", "method", "model", "task"]),
     ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
     ("worker/after", &["arena", "method", "network", "plan", "record", "task", "train"]),
     ("worker/orders", &["log", "protocol"]),

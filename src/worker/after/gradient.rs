@@ -1,7 +1,7 @@
 //! Loss and gradient over a set of training examples, without dropout, always in fp32: what is measured by differences
 //! would drown in the rounding of bf16.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 use super::Stage;
 use crate::network::Pass;
@@ -46,7 +46,7 @@ impl Stage<'_> {
         let subject = &*self.subject;
         let batch = Batch::of(&self.data.train, picks, subject.pad());
         let in_pass = InPass { method: self.method, arena: &subject.arena, at: None, words: None };
-        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(Kind::Float, in_pass.hooks()));
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks()));
         loss::sum(&logits, &subject.labels(&batch))
     }
 }

@@ -60,7 +60,7 @@ fn features(stage: &Stage, tokens: &Tokens, rows: &[u32]) -> Tensor {
         .map(|slots| {
             let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
             let batch = Batch::of(tokens, &picks, subject.pad());
-            no_grad(|| subject.encoder.pooled(&subject.input(&batch), &mut Pass::evaluate(subject.precision, in_pass.hooks())))
+            no_grad(|| subject.encoder.pooled(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks()).in_precision(subject.precision)))
         })
         .collect();
     // Back from the order of lengths to that of the rows.
@@ -82,7 +82,7 @@ fn train(stage: &mut Stage, settings: &Probe, task: &Task, features: &Tensor, va
     let mut head = Arena::new(layout, features.device());
     let seed = stage.run.seed;
     let weight = Values(head.leaf(0).detach()).normal(stream(seed, &format!("probe {}", task.name), 0), 0);
-    head.fill(0, &(weight.0 * stage.subject.encoder.config.initializer_range));
+    head.fill(0, &(weight.0 * stage.subject.encoder.config.head_range));
 
     let recipe = Recipe { lr: settings.lr, weight_decay: 0.0, ..stage.run.recipe.clone() };
     let mut method = Combination::build(&Choice { name: "vanilla".into(), numbers: Default::default() })?;

@@ -11,12 +11,6 @@ use crate::arena::Arena;
 use crate::method::{Role, stream};
 use crate::model::Config;
 
-/// Prefixes under which checkpoints store the encoder.
-const PREFIXES: &[&str] = &["bert."];
-
-/// Heads of pre-training: in the file, and rightly not in the model.
-const PRETRAINING_HEADS: &[&str] = &["cls."];
-
 /// Where a checkpoint's tensors went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -31,7 +25,7 @@ pub struct Account {
 /// # Errors
 /// A file that cannot be read or is damaged; a tensor missing, unexpected or of another shape, by name. Only pooler
 /// and head may be missing.
-pub fn load(arena: &mut Arena, folder: &Path) -> Result<Account> {
+pub fn load(arena: &mut Arena, config: &Config, folder: &Path) -> Result<Account> {
     let path = folder.join("model.safetensors");
     let file = std::fs::File::open(&path)
         .with_context(|| format!("cannot open {}: a model folder holds model.safetensors", path.display()))?;
@@ -39,13 +33,13 @@ pub fn load(arena: &mut Arena, folder: &Path) -> Result<Account> {
     let map = unsafe { memmap2::Mmap::map(&file) }.with_context(|| format!("cannot map {}", path.display()))?;
     let tensors = SafeTensors::deserialize(&map)
         .with_context(|| format!("{} is damaged or no safetensors file; fetch it again", path.display()))?;
-    fill(arena, &tensors).with_context(|| format!("{} does not fit its config.json", path.display()))
+    fill(arena, config, &tensors).with_context(|| format!("{} does not fit its config.json", path.display()))
 }
 
-fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
+fn fill(arena: &mut Arena, config: &Config, tensors: &SafeTensors) -> Result<Account> {
     let mut stored: BTreeMap<String, &str> = BTreeMap::new();
     for name in tensors.names() {
-        let short = PREFIXES.iter().find_map(|p| name.strip_prefix(p)).unwrap_or(name);
+        let short = name.strip_prefix(config.prefix()).unwrap_or(name);
         // Older checkpoints call a layer norm's weight gamma and its bias beta.
         let short = short.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
         if let Some(twin) = stored.insert(short, name) {
@@ -82,23 +76,30 @@ fn fill(arena: &mut Arena, tensors: &SafeTensors) -> Result<Account> {
         fresh.sort_unstable();
         fresh.dedup();
     }
-    let (unused, unexpected): (Vec<&str>, Vec<&str>) = stored
-        .values()
-        .partition(|name| PRETRAINING_HEADS.iter().any(|p| name.starts_with(p)) || name.ends_with(".position_ids"));
+    let (unused, unexpected): (Vec<&str>, Vec<&str>) = stored.values().partition(|name| is_unused(config, name));
     faults.extend(unexpected.iter().map(|name| format!("{name} is unexpected")));
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     Ok(Account { fresh, unused: unused.into_iter().map(str::to_owned).collect() })
 }
 
-/// Draws fresh parameters as transformers initialises them: weights from N(0, initializer_range²), biases 0, layer norms
-/// 1. `purpose` names the stream of the draw.
+/// Whether fine-tuning has no use for a tensor of a checkpoint: a head of pre-training, a buffer.
+fn is_unused(config: &Config, name: &str) -> bool {
+    let short = name.strip_prefix(config.prefix()).unwrap_or(name);
+    config.unused().iter().any(|start| short.starts_with(start)) || name.ends_with("position_ids")
+}
+
+/// Draws fresh parameters as transformers initialises them: weights from N(0, σ²), σ the config's initializer_range or
+/// what the family has for the logits' weights, biases 0, layer norms 1. `purpose` names the stream of the draw.
 pub fn draw(arena: &mut Arena, config: &Config, fresh: &[usize], seed: u64, purpose: &str) {
+    let makes_logits = |name: &str| name.strip_suffix(".weight") == Some(config.head.projection);
     for &index in fresh {
         let part = arena.layout.parts[index].clone();
         tch::manual_seed(stream(seed, purpose, index as u64) as i64);
         let zeros = Tensor::zeros(part.shape.as_slice(), (Kind::Float, tch::Device::Cpu));
         let values = match (part.decays, part.is_bias()) {
-            (true, _) => zeros.randn_like() * config.initializer_range,
+            (true, _) => {
+                zeros.randn_like() * if makes_logits(&part.name) { config.head_range } else { config.initializer_range }
+            }
             (false, true) => zeros,
             (false, false) => zeros.ones_like(),
         };
@@ -146,7 +147,7 @@ mod tests {
         });
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("model.safetensors"), serialize(views, None)?)?;
-        load(arena, folder.path())
+        load(arena, &tiny().0, folder.path())
     }
 
     #[test]
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn the_layout_has_as_many_parameters_as_the_config_says() {
         let (config, arena, _) = tiny();
-        assert_eq!(arena.layout.len, config.parameters(2));
+        assert_eq!(arena.layout.len, crate::model::count(&config.parameters(2)));
     }
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         for content in [&b""[..], b"no tensors here", &[255; 64]] {
             std::fs::write(folder.path().join("model.safetensors"), content).expect("a file");
-            let error = format!("{:#}", load(&mut arena, folder.path()).expect_err("a damaged file"));
+            let error = format!("{:#}", load(&mut arena, &tiny().0, folder.path()).expect_err("a damaged file"));
             assert!(error.contains("damaged") || error.contains("cannot map"), "{error}");
         }
     }

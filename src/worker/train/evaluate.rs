@@ -63,7 +63,7 @@ pub fn predict(subject: &Subject, method: &Combination<Values>, tokens: &Tokens,
     for slots in order.chunks(ROWS) {
         let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
         let batch = Batch::of(tokens, &picks, subject.pad());
-        let mut pass = Pass::evaluate(subject.precision, in_pass.hooks());
+        let mut pass = Pass::evaluate(in_pass.hooks()).in_precision(subject.precision);
         let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut pass));
         let values = decided(&logits, subject.is_regression());
         for (&slot, value) in slots.iter().zip(values) {

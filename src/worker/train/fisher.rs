@@ -5,7 +5,8 @@
 //! one backward pass of the *summed* loss leaves in j's rows, because the examples of a batch do not meet. So one
 //! forward and one backward pass to the activations serve a whole batch, and each layer adds Σⱼ (δⱼᵀxⱼ)². A layer
 //! norm y = x̂⊙w + b gives Σⱼ (Σₜ δⱼₜ⊙x̂ⱼₜ)², a bias Σⱼ (Σₜ δⱼₜ)², and row i of an embedding table (Σ δⱼₜ over the
-//! tokens t of example j that look it up)².
+//! tokens t of example j that look it up)². Where a parameter meets the tokens more than once (ALBERT's shared layers) or
+//! something other than tokens (relative positions in XLNet and DeBERTa), every example is sent backward alone.
 //!
 //! **Per batch**, the authors' program: the squared gradient of the batch mean, each tensor clipped by itself.
 //!
@@ -13,12 +14,12 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::subject::Subject;
 use super::gradient::Step;
+use super::subject::Subject;
 use super::{PutAside, loss};
 use crate::arena::{Stretch, Values};
-use crate::method::{Combination, Moment, Role};
-use crate::network::{Input, Pass, Site, SiteKind};
+use crate::method::{Combination, Moment, Part, Role};
+use crate::network::{Pass, Site, SiteKind};
 use crate::plan::{Choice, Recipe};
 use crate::task::Tokens;
 use crate::task::batch::{Batch, by_length};
@@ -49,6 +50,7 @@ pub fn per_example(
     let flat = subject.arena.theta.zeros_like();
     let chosen: std::collections::HashSet<u32> = picked.iter().copied().collect();
     let order: Vec<u32> = by_length(tokens).into_iter().filter(|i| chosen.contains(i)).collect();
+    let scored: Vec<&Part> = subject.arena.layout.parts.iter().filter(|part| scope.takes(part)).collect();
     for rows in order.chunks(ROWS) {
         if pause() {
             return Err(PutAside);
@@ -57,21 +59,26 @@ pub fn per_example(
         let input = subject.input(&batch);
         let mut pass = Pass::record_sites();
         let logits = subject.encoder.forward(&input, &mut pass);
-        let total = loss::sum(&logits, &subject.labels(&batch));
-        let is_scored = |site: &Site| scope == Scope::Whole || role(subject, site) == Role::Encoder;
+        let is_scored = |site: &Site| scope.takes(&subject.arena.layout.parts[site.parts[0]]);
         let sites: Vec<Site> = pass.sites.unwrap_or_default().into_iter().filter(is_scored).collect();
+        if !meets_each_once(&sites, &scored) {
+            drop((logits, sites));
+            add_one_by_one(subject, tokens, rows, &scored, &flat);
+            continue;
+        }
+        let total = loss::sum(&logits, &subject.labels(&batch));
         let outputs: Vec<&Tensor> = sites.iter().map(|site| &site.output).collect();
         let deltas = Tensor::run_backward(&[total], &outputs, false, false);
         no_grad(|| {
             for (site, delta) in sites.iter().zip(&deltas) {
-                match site.kind {
-                    SiteKind::Embedding => add_squares_of_tables(subject, site, &input, delta, &batch.lengths, &flat),
-                    SiteKind::Linear | SiteKind::LayerNorm => {
-                        // Pooler and head see one token of each example.
-                        let one = vec![1; batch.lengths.len()];
-                        let behind = matches!(role(subject, site), Role::Pooler | Role::Head);
-                        add_squares(subject, site, delta, if behind { &one } else { &batch.lengths }, &flat);
-                    }
+                // Pooler and head see one token of each example.
+                let one = vec![1; batch.lengths.len()];
+                let sees_one = delta.size()[0] == one.len() as i64;
+                let lengths = if sees_one { &one } else { &batch.lengths };
+                match &site.kind {
+                    SiteKind::Tables(ids) => add_squares_of_tables(subject, site, ids, delta, lengths, &flat),
+                    SiteKind::Linear | SiteKind::LayerNorm { .. } => add_squares(subject, site, delta, lengths, &flat),
+                    SiteKind::Shared => unreachable!("it was looked for"),
                 }
             }
         });
@@ -79,22 +86,51 @@ pub fn per_example(
     Ok(no_grad(|| flat / picked.len() as f64))
 }
 
-fn role(subject: &Subject, site: &Site) -> Role {
-    subject.arena.layout.parts[site.parts[0]].role
+impl Scope {
+    fn takes(self, part: &Part) -> bool {
+        self == Scope::Whole || part.role == Role::Encoder
+    }
+}
+
+/// Whether the sites hold every parameter once. Where layers share one, or where it meets something other than the tokens
+/// of an example, an example's gradient is no product of what went in and what came back.
+fn meets_each_once(sites: &[Site], parts: &[&Part]) -> bool {
+    if sites.iter().any(|site| matches!(site.kind, SiteKind::Shared)) {
+        return false;
+    }
+    let mut met: Vec<usize> = sites.iter().flat_map(|site| site.parts.iter().copied()).collect();
+    met.sort_unstable();
+    met.iter().copied().eq(parts.iter().map(|part| part.index))
+}
+
+/// Sends every example backward alone.
+fn add_one_by_one(subject: &Subject, tokens: &Tokens, rows: &[u32], parts: &[&Part], flat: &Tensor) {
+    let leaves: Vec<Tensor> = parts.iter().map(|part| subject.arena.leaf(part.index)).collect();
+    for row in rows {
+        let batch = Batch::of(tokens, &[*row], subject.pad());
+        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(None));
+        let total = loss::sum(&logits, &subject.labels(&batch));
+        let gradients = Tensor::run_backward(&[total], &leaves, false, false);
+        no_grad(|| {
+            for (part, gradient) in parts.iter().zip(gradients).filter(|(_, gradient)| gradient.defined()) {
+                let _ = part.shaped(flat).addcmul_(&gradient, &gradient);
+            }
+        });
+    }
 }
 
 /// Adds each example's squared gradient at a site. `delta` is `[N, out]`, the examples one behind the other.
 fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize], flat: &Tensor) {
     let layout = &subject.arena.layout;
-    let (weight, bias) = (&layout.parts[site.parts[0]], &layout.parts[site.parts[1]]);
+    let weight = &layout.parts[site.parts[0]];
     let normed = match site.kind {
-        SiteKind::LayerNorm => {
-            let (shape, eps) = (weight.shape.as_slice(), subject.encoder.config.layer_norm_eps);
-            Some(delta * site.input.layer_norm::<Tensor>(shape, None, None, eps, false))
+        SiteKind::LayerNorm { eps } => {
+            Some(delta * site.input.layer_norm::<Tensor>(weight.shape.as_slice(), None, None, eps, false))
         }
-        SiteKind::Linear | SiteKind::Embedding => None,
+        SiteKind::Linear | SiteKind::Tables(_) | SiteKind::Shared => None,
     };
-    let (mut weight, mut bias) = (weight.shaped(flat), bias.of(flat));
+    let mut weight = weight.shaped(flat);
+    let mut bias = site.parts.get(1).map(|&bias| layout.parts[bias].of(flat));
     let mut from = 0;
     // One example at a time, so that its gradient is squared while still in the cache.
     for &length in lengths {
@@ -105,23 +141,25 @@ fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize]
             Some(normed) => own(normed).sum_dim_intlist(0, false, Kind::Float), // [t, H] → [H]
         };
         let _ = weight.addcmul_(&gradient, &gradient);
-        let gradient = own(delta).sum_dim_intlist(0, false, Kind::Float); // [t, out] → [out]
-        let _ = bias.addcmul_(&gradient, &gradient);
+        if let Some(bias) = &mut bias {
+            let gradient = own(delta).sum_dim_intlist(0, false, Kind::Float); // [t, out] → [out]
+            let _ = bias.addcmul_(&gradient, &gradient);
+        }
         from += length;
     }
 }
 
-/// The same for the tables of words, types and positions, whose sum has gradient `delta` `[N, H]`.
+/// The same for tables, `ids` `[N]` the rows of each, whose sum has gradient `delta` `[N, H]`.
 fn add_squares_of_tables(
     subject: &Subject,
     site: &Site,
-    input: &Input,
+    ids: &[Tensor],
     delta: &Tensor,
     lengths: &[usize],
     flat: &Tensor,
 ) {
     let hidden = delta.size()[1];
-    for (&part, ids) in site.parts.iter().zip([&input.ids, &input.types, &input.positions]) {
+    for (&part, ids) in site.parts.iter().zip(ids) {
         let table = subject.arena.layout.parts[part].shaped(flat);
         let mut from = 0;
         for &length in lengths {
@@ -190,7 +228,7 @@ mod tests {
         let mut sum = subject.arena.theta.zeros_like();
         for &example in picked {
             let batch = Batch::of(tokens, &[example], subject.pad());
-            let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(Kind::Float, None));
+            let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(None));
             let loss = loss::mean(&logits, &subject.labels(&batch));
             subject.arena.backward(&loss);
             sum += subject.arena.gradient.square();

@@ -44,7 +44,7 @@ impl Subject {
         // Behind the model's own parameters, whose places stay as they are.
         shapes.extend(adapter_shapes(&Layout::new(shapes.clone()), adapters));
         let mut arena = Arena::new(Layout::new(shapes), device);
-        let account = weights::load(&mut arena, folder)?;
+        let account = weights::load(&mut arena, &config, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
         no_grad(|| arena.start.copy_(&arena.theta));
         Ok(Subject { arena, encoder, precision: Kind::Float, config, account, classes })
@@ -94,19 +94,19 @@ impl Subject {
 
     /// Sets the dropout rates to zero that a method wants to be zero.
     pub fn quiet(&mut self, dropout: Dropout) {
-        let config = &mut self.encoder.config;
-        let head = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
+        let rates = &mut self.encoder.config.dropout;
         if matches!(dropout, Dropout::HeadOnly | Dropout::Zero) {
-            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-            config.classifier_dropout = Some(if dropout == Dropout::Zero { 0.0 } else { head });
+            (rates.embeddings, rates.hidden, rates.attention) = (0.0, 0.0, 0.0);
+        }
+        if dropout == Dropout::Zero {
+            (rates.dense, rates.head) = (0.0, 0.0);
         }
     }
 
     /// The dropout rates as they stand: of hidden states, of attention, before the head.
     pub fn dropout(&self) -> [f64; 3] {
-        let config = &self.encoder.config;
-        let head = config.classifier_dropout.unwrap_or(config.hidden_dropout_prob);
-        [config.hidden_dropout_prob, config.attention_probs_dropout_prob, head]
+        let rates = &self.encoder.config.dropout;
+        [rates.hidden, rates.attention, rates.head]
     }
 
     /// A part of θ in its own shape, as a view.
@@ -117,10 +117,10 @@ impl Subject {
     /// # Errors
     /// A `max_length` beyond the model's positions.
     pub fn check_length(&self, max_length: u32) -> Result<()> {
+        let most = self.config.positions.unwrap_or(i64::MAX);
         ensure!(
-            i64::from(max_length) <= self.config.max_position_embeddings,
-            "max_length {max_length} is more than the {} positions of the model",
-            self.config.max_position_embeddings
+            i64::from(max_length) <= most,
+            "max_length {max_length} is more than the {most} positions of the model"
         );
         Ok(())
     }
@@ -156,31 +156,7 @@ impl Subject {
     }
 
     pub fn input(&self, batch: &Batch) -> Input {
-        let device = self.arena.device();
-        let (rows, width) = (batch.rows, batch.width);
-        let tokens = batch.lengths.iter().sum();
-        let mut bias = vec![f32::MIN; rows * width];
-        let mut packed: [Vec<i64>; 4] = std::array::from_fn(|_| Vec::with_capacity(tokens));
-        let [ids, types, positions, places] = &mut packed;
-        let mut firsts = Vec::with_capacity(rows);
-        for (row, &length) in batch.lengths.iter().enumerate() {
-            let from = row * width;
-            bias[from..from + length].fill(0.0);
-            firsts.push(ids.len() as i64);
-            ids.extend(&batch.ids[from..from + length]);
-            types.extend(&batch.types[from..from + length]);
-            positions.extend(0..length as i64);
-            places.extend(from as i64..(from + length) as i64);
-        }
-        let [ids, types, positions, places] = packed.map(|list| Tensor::from_slice(&list).to_device(device));
-        Input {
-            ids,
-            types,
-            positions,
-            places,
-            firsts: Tensor::from_slice(&firsts).to_device(device),
-            bias: Tensor::from_slice(&bias).view([rows as i64, 1, 1, width as i64]).to_device(device), // [B, 1, 1, T]
-        }
+        Input::of(batch, self.arena.device())
     }
 
     pub fn labels(&self, batch: &Batch) -> Labels {

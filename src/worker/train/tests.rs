@@ -9,6 +9,8 @@ use crate::arena::{Stretch, gather};
 use crate::method::{METHODS, Part, Role};
 use crate::record::mask::Mask;
 
+mod passes;
+
 /// Asks for a pause when so many steps are done.
 struct Quiet {
     pause_after: Option<u32>,
@@ -160,8 +162,7 @@ fn the_kept_count_is_exact_at_every_reserve_rate() {
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit_by_every_method() {
     let example = Example::new_head();
-    for mode in modes() {
-        let run = lively(mode);
+    for (mode, run) in modes().into_iter().map(|mode| (mode, lively(mode))).chain(passes::unlike()) {
         let (calm, broken) = (Folder::new(), Folder::new());
         let mut undisturbed = example.subject(&run);
         let expected = outcome(train_on(&example, &mut undisturbed, &run, &calm, None));
