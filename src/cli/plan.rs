@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, duration, print};
+use crate::model;
 use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
 
@@ -129,7 +130,15 @@ impl Speeds {
         let recipe = &run.recipe;
         let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
         let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (run.task.name.clone(), run.model.name.clone(), method, amounts, sizes, (recipe.precision, recipe.gradient_checkpointing), stages)
+        (
+            run.task.name.clone(),
+            run.model.name.clone(),
+            method,
+            amounts,
+            sizes,
+            (recipe.precision, recipe.gradient_checkpointing),
+            stages,
+        )
     }
 
     fn estimate(&self, run: &Run) -> Option<f64> {
@@ -187,6 +196,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     {
         print("precision = \"bf16\": this CPU has no instructions for it, fp32 is faster here")?;
     }
+    for line in models(&workspace)? {
+        print(&line)?;
+    }
     for what in &workspace.lacking {
         print(&format!("not here, and needed to train: {what}"))?;
     }
@@ -241,6 +253,18 @@ fn groups(judged: &[Judged]) -> Table {
         }
     }
     table
+}
+
+/// What each model is, and how much of it a child network is chosen from, with the head of its first task.
+fn models(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (name, folder) in &workspace.models {
+        let run = workspace.runs.iter().map(|(_, run)| run).find(|run| run.model.name == *name);
+        let Some(task) = run.and_then(|run| workspace.tasks.get(&run.task.name)) else { continue };
+        let config = model::Config::read(folder)?;
+        lines.push(format!("{name}: {}", config.summary(task.labels.outputs() as i64)));
+    }
+    Ok(lines)
 }
 
 /// The estimate for what is to do: `3 min`, or that it is unknown for some or all.

@@ -102,8 +102,9 @@ fn with_statistics(cell: Cell) -> Cell {
 fn unlike(number: &Number, task: &str, row: &Row, layout: &Layout) -> Vec<String> {
     let (model, size) = &row.block;
     let mut differs = Vec::new();
-    // A model is a folder, often below its maker's name.
-    if model.rsplit('/').next() != Some(&number.model) {
+    // A model's name may say its maker before it, and a revision behind it.
+    let name = model.rsplit('/').next().and_then(|name| name.split('@').next());
+    if name != Some(&number.model) {
         differs.push(format!("the model is {model}"));
     }
     if *size != number.size {
@@ -271,7 +272,7 @@ mod tests {
                 records.push(example::record(task, "vanilla", None, seed, score + wobble));
             }
         }
-        records.iter_mut().for_each(|r| r.run.model.name = "google/bert-large-cased".into());
+        records.iter_mut().for_each(|r| r.run.model.name = "google/bert-large-cased@main".into());
         let table = table("table2", records);
         assert!(finding(&table, "vanilla", "cola", "HyPe's own").starts_with("agrees within the noise"));
         assert!(finding(&table, "vanilla", "rte", "HyPe's own").starts_with("differs by more than the noise"));

@@ -82,7 +82,7 @@ impl<V: Vector> Method<V> for DpsMix<V> {
         let length = f64::from(dps::length(dps_ratio, at));
         for part in study.parts().iter().filter(|part| dps::is_selected_among(part)) {
             let weight = study.theta_of(part);
-            let columns = part.shape[1];
+            let columns = part.shape[1..].iter().product();
             let kept = memory.kept.stretch(part.offset, columns);
             match stage {
                 Stage::Gather => {
@@ -96,10 +96,10 @@ impl<V: Vector> Method<V> for DpsMix<V> {
                         // Not mixed in this stage: every column is kept.
                         study.zeros(columns).shifted(1.0)
                     };
-                    memory.kept.put(part.offset, &before.plus(&now));
+                    memory.kept.put(part.offset, &before.plus(&now.shaped(&before)));
                 }
                 Stage::Select if begins => {
-                    let times = kept.at_least(1.0);
+                    let times = kept.at_least(1.0).shaped(&weight.row());
                     let scores = memory.scores.stretch(part.offset, part.len).shaped(&weight);
                     let mut importance = scores.divided_by(&times);
                     if length >= 50.0 {

@@ -199,6 +199,24 @@ impl Config {
         }
     }
 
+    /// What it is, and the share of its parameters that a child network is chosen from: `BERT, 24 layers; 302,309,376 of
+    /// 333,581,314 parameters (90.6 %) lie in them`.
+    pub fn summary(&self, labels: i64) -> String {
+        let parameters = self.parameters(labels);
+        let (encoder, all) = (encoder_count(&parameters), count(&parameters));
+        let family = MODEL_TYPES.iter().find(|(name, _)| *name == self.model_type).map_or("", |(_, family)| family);
+        let layers = match (self.layers, self.own_layers()) {
+            (applied, own) if own < applied => format!("{applied} layers that share the parameters of {own}"),
+            (applied, _) => format!("{applied} layers"),
+        };
+        let share = 100.0 * encoder as f64 / all as f64;
+        format!(
+            "{family}, {layers}; {} of {} parameters ({share:.1} %) lie in them",
+            thousands(encoder),
+            thousands(all)
+        )
+    }
+
     /// Every dropout rate replaced, as `[train] dropout` asks.
     pub fn with_dropout(mut self, rate: Option<f64>) -> Config {
         if let Some(rate) = rate {
@@ -207,6 +225,16 @@ impl Config {
         }
         self
     }
+}
+
+/// `302,309,376`.
+pub fn thousands(number: i64) -> String {
+    let digits = number.to_string();
+    let places = digits.char_indices().flat_map(|(at, digit)| {
+        let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([digit])
+    });
+    places.collect()
 }
 
 /// Entries of some parameters.
@@ -253,6 +281,8 @@ mod tests {
         assert_eq!(counted(&sized("bert", [30522, 768, 12, 12, 3072], "")), 109_483_778);
         let large = sized("bert", [28996, 1024, 24, 16, 4096], "");
         assert_eq!((counted(&large), encoder_count(&large.parameters(2))), (333_581_314, 302_309_376));
+        let said = "BERT, 24 layers; 302,309,376 of 333,581,314 parameters (90.6 %) lie in them";
+        assert_eq!(large.summary(2), said);
     }
 
     #[test]

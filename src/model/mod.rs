@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 pub use activation::Activation;
 pub use bert::{Bert, Names};
-pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count};
+pub use config::{Config, Family, MODEL_TYPES, Rates, count, encoder_count, thousands};
 pub use deberta::{Deberta, Relative};
 pub use head::{Dense, Head, Summary};
 pub use modernbert::{Attention, ModernBert};

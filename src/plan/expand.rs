@@ -240,8 +240,7 @@ fn set(recipe: &mut Recipe, name: &str, value: &Value) {
         "dropout" => recipe.dropout = Some(real(value)),
         "shuffle" => recipe.shuffle = *value == Value::Flag(true),
         "precision" => {
-            recipe.precision =
-                if *value == Value::Word("bf16".to_owned()) { Precision::Bf16 } else { Precision::Fp32 };
+            recipe.precision = if *value == Value::Word("bf16".to_owned()) { Precision::Bf16 } else { Precision::Fp32 };
         }
         "gradient_checkpointing" => recipe.gradient_checkpointing = *value == Value::Flag(true),
         _ => {}

@@ -239,6 +239,9 @@ impl Run {
         if let Some(n) = self.recipe.train_size {
             label += &format!(" · {n} examples");
         }
+        if !self.recipe.precision.is_fp32() {
+            label += &format!(" · {}", self.recipe.precision);
+        }
         label + &format!(" · seed {}", self.seed)
     }
 }
@@ -274,6 +277,9 @@ mod tests {
         assert_eq!((run("child-d", &[("p", 0.3)]).p(), run("r3f", &[("r3f_lambda", 1.0)]).p()), (Some(0.3), None));
         assert_eq!(both(0.2, 0.2).label(), "x · x · child-f+child-d p=0.2 · seed 1");
         assert_eq!(both(0.2, 0.3).label(), "x · x · child-f+child-d child-d.p=0.3 child-f.p=0.2 · seed 1");
+        let mut bf16 = both(0.2, 0.2);
+        bf16.recipe.precision = Precision::Bf16;
+        assert_eq!(bf16.label(), "x · x · child-f+child-d p=0.2 · bf16 · seed 1");
         assert_eq!(both(0.2, 0.3).method.number("child-d", "p"), Some(&0.3.into()));
     }
 }

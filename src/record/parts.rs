@@ -105,28 +105,33 @@ fn is_embedding(name: &str) -> bool {
     ["embed", "mask_emb"].iter().any(|word| name.contains(word))
 }
 
-/// The kinds of matrices and what the names of one contain: BERT, RoBERTa and ELECTRA; DeBERTa; DistilBERT; XLNet; BART.
-/// The first that fits counts.
+/// The kinds of matrices and what the names of one contain, in all families: BERT, RoBERTa, ELECTRA, ALBERT; DeBERTa;
+/// DistilBERT; XLNet; ModernBERT. The first that fits counts.
 const MATRICES: &[(&str, &[&str])] = &[
-    ("query", &[".query", "q_lin", "q_proj", "rel_attn.q"]),
-    ("key", &[".key", "k_lin", "k_proj", "rel_attn.k"]),
-    ("value", &[".value", "v_lin", "v_proj", "rel_attn.v"]),
-    ("attention output", &["attention.output", "out_lin", "out_proj", "rel_attn.o"]),
-    ("intermediate", &["intermediate", "ffn.lin1", "ff.layer_1", "fc1"]),
-    ("output", &["output.dense", "ffn.lin2", "ff.layer_2", "fc2"]),
+    ("position", &[".pos_key_proj", ".pos_query_proj", "rel_attn.r", "seg_embed"]),
+    ("query", &[".query", "q_lin", "rel_attn.q"]),
+    ("key", &[".key", "k_lin", "rel_attn.k"]),
+    ("value", &[".value", "v_lin", "rel_attn.v"]),
+    ("query, key, value", &["attn.Wqkv"]),
+    ("attention output", &["attention.output", "out_lin", "rel_attn.o", "attn.Wo", "attention.dense"]),
+    ("output", &["output.dense", "ffn.lin2", "ff.layer_2", "mlp.Wo", "ffn_output"]),
+    ("intermediate", &["intermediate", "ffn.lin1", "ff.layer_1", "mlp.Wi", ".ffn."]),
     ("pooler", &["pooler"]),
 ];
 
 /// The kind of a parameter by its name: `layer norm` with its bias, `bias` of any matrix, `embeddings`, one of the
 /// encoder's matrices, `pooler`, or `other`.
 pub fn kind_of(name: &str) -> &'static str {
-    if ["LayerNorm", "layer_norm", "layernorm"].iter().any(|word| name.contains(word)) {
+    if ["LayerNorm", "layer_norm", "layernorm", "attn_norm", "mlp_norm", "final_norm"]
+        .iter()
+        .any(|word| name.contains(word))
+    {
         return "layer norm";
     }
     if name.ends_with("bias") {
         return "bias";
     }
-    if is_embedding(name) {
+    if is_embedding(name) && layer_of(name) == "embeddings" {
         return "embeddings";
     }
     let fits = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -206,7 +211,18 @@ mod tests {
             ("layer.7.rel_attn.q", "7", "query"),
             ("layer.7.rel_attn.r_w_bias", "7", "bias"),
             ("layer.7.ff.layer_1.weight", "7", "intermediate"),
-            ("layer.7.rel_attn.r", "7", "other"),
+            ("layer.7.rel_attn.r", "7", "position"),
+            ("layer.7.rel_attn.seg_embed", "7", "position"),
+            ("encoder.layer.4.attention.self.pos_key_proj.weight", "4", "position"),
+            ("encoder.albert_layer_groups.0.albert_layers.0.attention.query.weight", "0", "query"),
+            ("encoder.albert_layer_groups.0.albert_layers.0.attention.dense.weight", "0", "attention output"),
+            ("encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", "0", "intermediate"),
+            ("encoder.albert_layer_groups.0.albert_layers.0.ffn_output.weight", "0", "output"),
+            ("layers.5.attn.Wqkv.weight", "5", "query, key, value"),
+            ("layers.5.attn.Wo.weight", "5", "attention output"),
+            ("layers.5.mlp.Wi.weight", "5", "intermediate"),
+            ("layers.5.mlp.Wo.weight", "5", "output"),
+            ("layers.5.mlp_norm.weight", "5", "layer norm"),
             ("transformer.layer.2.attention.v_lin.weight", "2", "value"),
             ("transformer.layer.2.ffn.lin2.weight", "2", "output"),
             ("encoder.layer.0.attention.self.query_proj.weight", "0", "query"),

@@ -1,54 +1,98 @@
 //! Text to token ids, by the tokenizer of a model's folder.
 
+mod class;
+mod pipeline;
+mod sentence_piece;
+mod special;
+mod vocabulary;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, PostProcessor, TruncationParams, TruncationStrategy};
+use tokenizers::{DecoderWrapper, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+
+use class::Class;
+use special::Specials;
 
 use super::read::Row;
 use super::tokens::Tokens;
 
-/// A tokenizer in the Hugging Face form.
+/// A tokenizer in the Hugging Face form. Its ids, segments and cuts are those of `AutoTokenizer` of transformers 5.
+///
+/// On which side a family pads (XLNet: left) is not its affair: examples lie in memory without padding, and what a batch
+/// adds is never computed with.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pad: u32,
+    direction: TruncationDirection,
     hash: String,
 }
 
 impl Tokenizer {
-    /// Opens a folder in the Hugging Face layout: `tokenizer.json`, or where there is none `vocab.txt` (BERT's
-    /// WordPiece) with the settings of `tokenizer_config.json`.
+    /// Opens a folder in the Hugging Face layout: `tokenizer.json`, or where there is none the files that the tokenizer
+    /// class had before (`vocab.txt`, `vocab.json` with `merges.txt`, or a SentencePiece model), with the settings and
+    /// special tokens of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or of a class that is not known; special tokens without an id; ids for which the
+    /// model (`vocab_size` in `config.json`) has no embedding.
     pub fn open(folder: &Path) -> Result<Tokenizer> {
-        let config = settings(&folder.join("tokenizer_config.json"))?;
-        let (whole, vocabulary) = (folder.join("tokenizer.json"), folder.join("vocab.txt"));
-        let (mut inner, hash) = if whole.is_file() {
-            let bytes = std::fs::read(&whole).with_context(|| format!("cannot read {}", whole.display()))?;
-            let inner = tokenizers::Tokenizer::from_bytes(&bytes)
-                .map_err(|fault| anyhow!("{} is not a tokenizer: {fault}", whole.display()))?;
-            (inner, blake3::hash(&bytes))
-        } else if vocabulary.is_file() {
-            let bytes = std::fs::read(&vocabulary).with_context(|| format!("cannot read {}", vocabulary.display()))?;
-            let inner = word_piece(&bytes, &config).with_context(|| format!("in {}", vocabulary.display()))?;
-            let text = inner.to_string(false).map_err(|fault| anyhow!(fault))?;
-            (inner, blake3::hash(text.as_bytes()))
-        } else {
-            bail!("there is neither tokenizer.json nor vocab.txt in {}", folder.display());
+        let (model, config) = (json(&folder.join("config.json"))?, json(&folder.join("tokenizer_config.json"))?);
+        let path = folder.join("tokenizer.json");
+        let whole = if path.is_file() { Some(read_whole(&path)?) } else { None };
+        let class = Class::of(&model, &config).with_context(|| format!("the tokenizer in {}", folder.display()))?;
+        let class = class.unwrap_or(if whole.is_some() { Class::AsItStands } else { Class::Bert });
+        let rows = model["vocab_size"].as_u64();
+
+        let parsed = whole.as_ref().map_or(&Value::Null, |whole| &whole.parsed);
+        let specials = Specials::read(folder, class, &config, parsed)?;
+        let pad = specials.word("pad_token").map(str::to_owned);
+        let direction = direction(&config, parsed).with_context(|| format!("the tokenizer in {}", folder.display()))?;
+        let (mut inner, said) = match (class, whole) {
+            (Class::AsItStands, Some(whole)) => {
+                let mut inner = whole.inner.clone();
+                specials.add_to(&mut inner, &[], rows)?;
+                (inner, Some((whole.inner, whole.hash)))
+            }
+            (_, Some(whole)) => {
+                let inner = pipeline::build(folder, class, &config, whole.parsed, specials, rows)?;
+                (inner, Some((whole.inner, whole.hash)))
+            }
+            (_, None) => (pipeline::build(folder, class, &config, Value::Null, specials, rows)?, None),
         };
-        // The length is the run's to choose, and padding the batch's.
-        inner.with_truncation(None).map_err(|fault| anyhow!(fault))?;
-        inner.with_padding(None);
-        let word = special(&config, "pad_token", "[PAD]");
+        inner.set_encode_special_tokens(config["split_special_tokens"].as_bool().unwrap_or(false));
+
+        let largest = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        if let Some(rows) = rows.filter(|&rows| u64::from(largest) >= rows) {
+            bail!(
+                "the tokenizer in {} has ids up to {largest}, but the model has only {rows} embeddings (vocab_size in \
+                 config.json): the two do not belong together",
+                folder.display()
+            );
+        }
         let known = |word: &str| inner.token_to_id(word);
-        let pad = known(&word).or_else(|| known("<pad>")).with_context(|| {
-            format!("the tokenizer in {} does not know its padding token `{word}`", folder.display())
-        })?;
-        Ok(Tokenizer { inner, pad, hash: hash.to_hex().to_string() })
+        let of_model = || model["pad_token_id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let pad = pad.and_then(|word| known(&word)).or_else(|| known("[PAD]")).or_else(|| known("<pad>"));
+        let pad = pad.or_else(of_model).unwrap_or(0);
+
+        // Where the file says all, its own hash is that of the ids.
+        let text = bare_text(&mut inner)?;
+        let mut hash = blake3::hash(text.as_bytes());
+        if let Some((mut file, of_file)) = said
+            && bare_text(&mut file)? == text
+        {
+            hash = of_file;
+        }
+        let mut hash = hash.to_hex().to_string();
+        if direction == TruncationDirection::Left {
+            hash.push_str(" cut left");
+        }
+        if inner.get_encode_special_tokens() {
+            hash.push_str(" special tokens split");
+        }
+        Ok(Tokenizer { inner, pad, direction, hash })
     }
 
     /// Id with which batches are padded.
@@ -69,16 +113,22 @@ impl Tokenizer {
         if max_length < special + texts {
             bail!("max_length {max_length} leaves no room for the text: it must be at least {}", special + texts);
         }
-        let mut inner = self.inner.clone();
-        let strategy = TruncationStrategy::LongestFirst;
-        inner
-            .with_truncation(Some(TruncationParams { max_length, strategy, ..TruncationParams::default() }))
+        let mut cut = self.inner.clone();
+        let (strategy, direction) = (TruncationStrategy::LongestFirst, self.direction);
+        cut.with_truncation(Some(TruncationParams { max_length, strategy, direction, ..TruncationParams::default() }))
             .map_err(|fault| anyhow!(fault))?;
+        // A tokenizer that knows of the length stops in the midst of a text, and then no longer sees which text of a pair
+        // is the longer one. So texts are first tokenized in full.
+        let whole = |text: &str, kind: u32| -> tokenizers::Result<_> {
+            let mut encoding = self.inner.encode_fast(text, false)?;
+            encoding.set_type_ids(vec![kind; encoding.len()]);
+            Ok(encoding)
+        };
         let encodings: Vec<_> = rows
             .par_iter()
             .map(|row| match row.text.as_slice() {
-                [one] => inner.encode_fast(one.as_str(), true),
-                [one, two] => inner.encode_fast((one.as_str(), two.as_str()), true),
+                [one] => cut.post_process(whole(one, 0)?, None, true),
+                [one, two] => cut.post_process(whole(one, 0)?, Some(whole(two, 1)?), true),
                 texts => Err(format!("a row has one or two texts, not {}", texts.len()).into()),
             })
             .collect::<tokenizers::Result<_>>()
@@ -92,8 +142,41 @@ impl Tokenizer {
     }
 }
 
-/// The JSON object in a file; null where there is no such file.
-fn settings(path: &Path) -> Result<Value> {
+/// tokenizer.json, read twice: by the library, and for what the library keeps to itself.
+struct Whole {
+    inner: tokenizers::Tokenizer,
+    parsed: Value,
+    hash: blake3::Hash,
+}
+
+fn read_whole(path: &Path) -> Result<Whole> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let inner = tokenizers::Tokenizer::from_bytes(&bytes)
+        .map_err(|fault| anyhow!("{} is not a tokenizer: {fault}", path.display()))?;
+    let parsed = serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
+    Ok(Whole { inner, parsed, hash: blake3::hash(&bytes) })
+}
+
+/// The side from which texts are cut that are too long.
+fn direction(config: &Value, whole: &Value) -> Result<TruncationDirection> {
+    let side = config["truncation_side"].as_str().or(whole["truncation"]["direction"].as_str());
+    match side.unwrap_or("right").to_lowercase().as_str() {
+        "right" => Ok(TruncationDirection::Right),
+        "left" => Ok(TruncationDirection::Left),
+        other => bail!("truncation_side is \"{other}\"; it must be right or left"),
+    }
+}
+
+/// All that decides about ids, as text. Length and padding are the run's to choose, and decoding is nobody's.
+fn bare_text(inner: &mut tokenizers::Tokenizer) -> Result<String> {
+    inner.with_truncation(None).map_err(|fault| anyhow!(fault))?;
+    inner.with_padding(None);
+    inner.with_decoder(None::<DecoderWrapper>);
+    inner.to_string(false).map_err(|fault| anyhow!(fault))
+}
+
+/// The JSON in a file; null where there is no such file.
+fn json(path: &Path) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
     }
@@ -101,118 +184,5 @@ fn settings(path: &Path) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// A special token, which is written as a word or as an object with its content.
-fn special(config: &Value, key: &str, default: &str) -> String {
-    let token = &config[key];
-    token.as_str().or_else(|| token["content"].as_str()).unwrap_or(default).to_owned()
-}
-
-/// BERT's own tokenizer: one word piece a line, the line number its id.
-fn word_piece(vocabulary: &[u8], config: &Value) -> Result<tokenizers::Tokenizer> {
-    let words = WordPiece::read_bytes(vocabulary).map_err(|fault| anyhow!(fault))?;
-    let token = |key, default| -> Result<(String, u32)> {
-        let word = special(config, key, default);
-        let id = *words.get(&word).with_context(|| format!("the vocabulary has no {key} `{word}`"))?;
-        Ok((word, id))
-    };
-    let (unknown, start, end) =
-        (token("unk_token", "[UNK]")?, token("cls_token", "[CLS]")?, token("sep_token", "[SEP]")?);
-    let others = [special(config, "pad_token", "[PAD]"), special(config, "mask_token", "[MASK]")];
-    let specials: Vec<String> = [&unknown.0, &start.0, &end.0]
-        .into_iter()
-        .chain(others.iter().filter(|word| words.contains_key(*word)))
-        .cloned()
-        .collect();
-    let flag = |key: &str| config[key].as_bool();
-    let lower = flag("do_lower_case").unwrap_or(true);
-    let model = WordPiece::builder().vocab(words).unk_token(unknown.0).build().map_err(|fault| anyhow!(fault))?;
-    let mut inner = tokenizers::Tokenizer::new(model);
-    inner
-        .with_normalizer(Some(BertNormalizer::new(
-            true,
-            flag("tokenize_chinese_chars").unwrap_or(true),
-            flag("strip_accents"),
-            lower,
-        )))
-        .map_err(|fault| anyhow!(fault))?;
-    inner.with_pre_tokenizer(Some(BertPreTokenizer));
-    inner.with_post_processor(Some(BertProcessing::new(end, start)));
-    inner
-        .add_special_tokens(specials.into_iter().map(|word| AddedToken::from(word, true)))
-        .map_err(|fault| anyhow!(fault))?;
-    Ok(inner)
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::print_stderr)]
-    use super::*;
-    use serde::Deserialize;
-
-    /// Made by tests/reference/tokens.py with transformers.
-    #[derive(Deserialize)]
-    struct Case {
-        text: Vec<String>,
-        max_length: usize,
-        ids: Vec<u32>,
-        types: Vec<u8>,
-    }
-
-    fn model() -> Option<std::path::PathBuf> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2");
-        if !folder.join("vocab.txt").is_file() {
-            eprintln!("skipped: {} is not there; `make setup` gets it", folder.display());
-            return None;
-        }
-        Some(folder)
-    }
-
-    fn assert_equals_reference(tokenizer: &Tokenizer, how: &str) {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/reference/tokens.json")).unwrap();
-        assert!(cases.len() >= 40);
-        for case in cases {
-            let tokens = tokenizer.encode(&[Row { text: case.text.clone(), label: 0.0 }], case.max_length).unwrap();
-            assert_eq!(tokens.ids(0), case.ids, "ids of {:?} by {how}", case.text);
-            assert_eq!(tokens.types(0), case.types, "types of {:?} by {how}", case.text);
-        }
-    }
-
-    #[test]
-    fn ids_equal_transformers_by_tokenizer_json() {
-        let Some(folder) = model() else { return };
-        let tokenizer = Tokenizer::open(&folder).unwrap();
-        assert_eq!(tokenizer.pad(), 0);
-        assert_equals_reference(&tokenizer, "tokenizer.json");
-    }
-
-    #[test]
-    fn ids_equal_transformers_by_vocabulary() {
-        let Some(folder) = model() else { return };
-        let bare = tempfile::tempdir().unwrap();
-        for file in ["vocab.txt", "tokenizer_config.json"] {
-            std::fs::copy(folder.join(file), bare.path().join(file)).unwrap();
-        }
-        assert_equals_reference(&Tokenizer::open(bare.path()).unwrap(), "vocab.txt");
-        let cased = r#"{"do_lower_case": false}"#;
-        std::fs::write(bare.path().join("tokenizer_config.json"), cased).unwrap();
-        let rows = [Row { text: vec!["Hello".into()], label: 0.0 }];
-        let cased = Tokenizer::open(bare.path()).unwrap();
-        assert_eq!(cased.encode(&rows, 8).unwrap().ids(0), [101, 100, 102]);
-        assert_ne!(cased.hash(), Tokenizer::open(&folder).unwrap().hash());
-    }
-
-    #[test]
-    fn faults_name_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let fault = Tokenizer::open(folder.path()).err().unwrap();
-        assert!(fault.to_string().contains("vocab.txt"), "{fault}");
-        std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\na\n").unwrap();
-        let fault = format!("{:#}", Tokenizer::open(folder.path()).err().unwrap());
-        assert!(fault.contains("cls_token"), "{fault}");
-        std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n").unwrap();
-        let tokenizer = Tokenizer::open(folder.path()).unwrap();
-        let pair = [Row { text: vec!["a".into(), "a".into()], label: 0.0 }];
-        assert!(tokenizer.encode(&pair, 4).unwrap_err().to_string().contains("at least 5"));
-        assert!(tokenizer.encode(&pair, 0).is_err() && tokenizer.encode(&[], 0).is_err());
-    }
-}
+mod tests;

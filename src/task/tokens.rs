@@ -9,7 +9,7 @@ use super::read::rows;
 use super::{Error, Source, Task, Tokenizer, hash_file};
 
 /// Raised when the file's form or the way to tokens changes; older files are then made anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"swtokens";
 const HASH: usize = 32;
 
@@ -45,7 +45,8 @@ impl Tokens {
         &self.ids[self.span(example)]
     }
 
-    /// Segment of each token: 0 for the first text, 1 for the second.
+    /// Segment of each token: mostly 0 for the first text and 1 for the second; all 0 for RoBERTa and its like, and 2 for
+    /// XLNet's `<cls>` at the end.
     pub fn types(&self, example: usize) -> &[u8] {
         &self.types[self.span(example)]
     }

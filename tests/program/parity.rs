@@ -101,9 +101,8 @@ fn fifty_steps_in_bf16_are_those_of_pytorch_under_autocast() {
     let exact: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     for (run, regression) in [("vanilla", false), ("regression", true)] {
         let found = train("vanilla", "precision = \"bf16\"", regression);
-        let losses = |of: &serde_json::Value| -> Vec<f64> {
-            serde_json::from_value(of[run]["losses"].clone()).expect("a list")
-        };
+        let losses =
+            |of: &serde_json::Value| -> Vec<f64> { serde_json::from_value(of[run]["losses"].clone()).expect("a list") };
         for (step, (found, expected)) in found.losses.iter().zip(losses(&expected)).enumerate() {
             assert!((found / expected - 1.0).abs() < 0.03, "{run}, step {}: {found} for {expected}", step + 1);
         }

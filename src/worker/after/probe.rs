@@ -60,7 +60,12 @@ fn features(stage: &Stage, tokens: &Tokens, rows: &[u32]) -> Tensor {
         .map(|slots| {
             let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
             let batch = Batch::of(tokens, &picks, subject.pad());
-            no_grad(|| subject.encoder.pooled(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks()).in_precision(subject.precision)))
+            no_grad(|| {
+                subject.encoder.pooled(
+                    &subject.input(&batch),
+                    &mut Pass::evaluate(in_pass.hooks()).in_precision(subject.precision),
+                )
+            })
         })
         .collect();
     // Back from the order of lengths to that of the rows.

@@ -176,8 +176,7 @@ fn every_family_runs_its_layers_again_and_in_bf16() {
         let at = Moment { seed: 1, step: 1, steps: 1, pass: 0, token: 0 };
         let mut gradient = |gradient_checkpointing, precision| {
             let recipe = Recipe { batch_size: picks.len() as u32, gradient_checkpointing, ..Recipe::default() };
-            let step =
-                Step { tokens: &case.tokens, picks: &picks, recipe: &recipe, precision, dropout: "dropout", at };
+            let step = Step { tokens: &case.tokens, picks: &picks, recipe: &recipe, precision, dropout: "dropout", at };
             let loss = step.gradient(&mut case.subject, &plain);
             (loss, case.subject.arena.gradient.copy())
         };

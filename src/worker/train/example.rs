@@ -1,6 +1,6 @@
 //! The tiny checkpoint of the parity tests with its data, for tests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tch::Device;
@@ -9,13 +9,13 @@ use super::Subject;
 use crate::arena::Values;
 use crate::method::{Combination, Method};
 use crate::plan::{Choice, Input, Recipe, Run};
-use crate::task::{Custom, Loaded, Task, Tokenizer, load};
+use crate::task::{Custom, Loaded, Task, Tokenizer, Tokens, load};
 
 /// What a run needs.
 pub struct Example {
     pub task: Task,
     pub data: Loaded,
-    folder: &'static str,
+    folder: PathBuf,
     /// As long as it lives, no other test draws.
     _alone: MutexGuard<'static, ()>,
 }
@@ -43,7 +43,22 @@ impl Example {
         Example::of("tiny-bert", "value", "pearson")
     }
 
-    fn of(folder: &'static str, label: &str, metric: &str) -> Example {
+    /// Two classes for a checkpoint of `tests/parity/families`, on the texts that all of them share; the head is drawn.
+    pub fn family(name: &str) -> Example {
+        let example = Example::classes();
+        let text = std::fs::read_to_string(parity().join("families/batch.json")).expect("batch.json");
+        let texts: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let lists = |key: &str| serde_json::from_value::<Vec<Vec<u32>>>(texts[key].clone()).expect("lists of numbers");
+        let mut tokens = Tokens::default();
+        for (row, (ids, types)) in lists("ids").iter().zip(lists("types")).enumerate().cycle().take(20) {
+            tokens.push(ids, types.iter().map(|&kind| kind as u8), (row % 2) as f32);
+        }
+        let dev = vec![(String::new(), tokens.clone())];
+        let data = Loaded { train: tokens, dev, hash: name.to_owned() };
+        Example { data, folder: parity().join("families").join(name), ..example }
+    }
+
+    fn of(folder: &str, label: &str, metric: &str) -> Example {
         let alone = alone();
         let parity = parity();
         let own = Custom {
@@ -60,7 +75,7 @@ impl Example {
         let cache = tempfile::tempdir().expect("a folder");
         let tokenizer = Tokenizer::open(&parity.join(folder)).expect("a tokenizer");
         let data = load(&task, &tokenizer, 32, cache.path()).expect("tokens");
-        Example { task, data, folder, _alone: alone }
+        Example { task, data, folder: parity.join(folder), _alone: alone }
     }
 
     /// The model with what a run's method adds, reset to the run's seed.
@@ -68,14 +83,13 @@ impl Example {
         let classes = (!self.task.labels.is_regression()).then(|| self.task.labels.outputs() as i64);
         let method = Combination::<Values>::build(&run.method).expect("a method");
         let adapters = |part: &_| method.adapters(part);
-        let folder = parity().join(self.folder);
-        let mut subject = Subject::load(&folder, classes, Device::Cpu, &adapters).expect("a model");
+        let mut subject = Subject::load(&self.folder, classes, Device::Cpu, &adapters).expect("a model");
         subject.reset(run.seed, &run.recipe);
         subject
     }
 }
 
-fn parity() -> std::path::PathBuf {
+fn parity() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity")
 }
 

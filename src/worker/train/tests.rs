@@ -331,3 +331,31 @@ fn dropout_is_zero_where_a_method_wants_it_and_the_recipe_does_not_say_otherwise
     subject.quiet(crate::method::Dropout::HeadOnly);
     assert_eq!(subject.dropout(), [0.0, 0.0, 0.1], "before the head, where mixout does not stand in");
 }
+
+/// A checkpoint of each family, and every method on it: it trains, and something has moved.
+#[test]
+fn every_method_trains_every_family() {
+    let families =
+        ["roberta", "electra", "distilbert", "albert", "xlnet", "deberta-v3", "deberta-v2", "modernbert-mean"];
+    for family in families {
+        let example = Example::family(family);
+        for mode in modes() {
+            let mut run = lively(mode);
+            run.recipe.max_steps = Some(3);
+            let (mut subject, folder) = (example.subject(&run), Folder::new());
+            let start = subject.arena.theta.copy();
+            let outcome = outcome(train_on(&example, &mut subject, &run, &folder, None));
+            assert!(!start.equal(&subject.arena.theta), "{family}, {mode}: nothing moved");
+            let note = outcome.mask.filter(|_| mode == "child-d");
+            assert_eq!(note.is_some(), mode == "child-d");
+            if let Some(note) = note {
+                let mask = Mask::read(&folder.places().masks.join(format!("{}.mask", note.key))).expect("a mask");
+                let encoder = subject.arena.layout.encoder();
+                let covered: Vec<_> = mask.segments.iter().map(|segment| segment.name.as_str()).collect();
+                assert_eq!(covered, encoder.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), "{family}");
+            }
+            let adapted = subject.arena.layout.parts.iter().any(|part| part.role == Role::Adapter);
+            assert_eq!(adapted, mode == "lora", "{family}, {mode}");
+        }
+    }
+}

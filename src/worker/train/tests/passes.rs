@@ -36,7 +36,8 @@ fn course(example: &Example, mut run: Run, change: impl FnOnce(&mut Recipe)) -> 
     let folder = Folder::new();
     let mut subject = example.subject(&run);
     train_on(example, &mut subject, &run, &folder, None);
-    let number = |line: &str, column: usize| line.split(',').nth(column).and_then(|x| x.parse().ok()).expect("a number");
+    let number =
+        |line: &str, column: usize| line.split(',').nth(column).and_then(|x| x.parse().ok()).expect("a number");
     let steps = folder.steps().iter().skip(1).map(|line| [number(line, 1), number(line, 3)]).collect();
     Course { steps, theta: subject.arena.theta.copy() }
 }
