@@ -74,7 +74,7 @@ pub const RECIPE: &[Number] = &[
     ),
     number(
         "gradient_checkpointing",
-        "makes a layer's activations again in the backward pass: less memory, a third more time",
+        "makes a layer's activations again in the backward pass: less memory for a second forward pass",
         Domain::Flag,
         Standard::Flag(false),
     ),
