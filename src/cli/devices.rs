@@ -56,6 +56,13 @@ pub fn kind(asked: Option<&[String]>) -> &'static str {
     if gpu { "cuda" } else { "cpu" }
 }
 
+/// Whether this machine's CPU multiplies bf16 by instructions of its own; without them bf16 is slower than fp32.
+pub fn cpu_has_bf16() -> bool {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags").or(line.strip_prefix("Features")));
+    flags.is_some_and(|flags| flags.split_whitespace().any(|flag| ["avx512_bf16", "amx_bf16", "bf16"].contains(&flag)))
+}
+
 fn has_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
 }

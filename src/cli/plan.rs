@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, duration, print};
 use crate::model;
-use crate::plan::{Run, RunId};
+use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
 
 #[derive(clap::Args)]
@@ -108,8 +108,8 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
 /// method; of all methods where this one has not been run yet.
 struct Speeds(HashMap<SpeedKey, (f64, u32)>);
 
-/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens, and the stages.
-type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3], String);
+/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens, how layers compute, and the stages.
+type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3], (Precision, bool), String);
 
 impl Speeds {
     /// From the records made on a kind of device, `cpu` or `cuda`.
@@ -130,7 +130,15 @@ impl Speeds {
         let recipe = &run.recipe;
         let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
         let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (run.task.name.clone(), run.model.name.clone(), method, amounts, sizes, stages)
+        (
+            run.task.name.clone(),
+            run.model.name.clone(),
+            method,
+            amounts,
+            sizes,
+            (recipe.precision, recipe.gradient_checkpointing),
+            stages,
+        )
     }
 
     fn estimate(&self, run: &Run) -> Option<f64> {
@@ -181,6 +189,13 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
+    let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
+    if judged.iter().any(is_bf16)
+        && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu"
+        && !devices::cpu_has_bf16()
+    {
+        print("precision = \"bf16\": this CPU has no instructions for it, fp32 is faster here")?;
+    }
     for line in models(&workspace)? {
         print(&line)?;
     }

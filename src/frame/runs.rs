@@ -9,7 +9,7 @@ use crate::plan::{Run, is_rate};
 use crate::record::{Outcome, Record};
 
 /// The columns that make two runs the same setting: all but the seed.
-pub const SETTING: [&str; 21] = [
+pub const SETTING: [&str; 24] = [
     "task",
     "model",
     "mode",
@@ -21,6 +21,7 @@ pub const SETTING: [&str; 21] = [
     "epochs",
     "max_steps",
     "batch_size",
+    "micro_batch",
     "max_length",
     "lr",
     "warmup",
@@ -31,6 +32,8 @@ pub const SETTING: [&str; 21] = [
     "max_grad_norm",
     "dropout",
     "shuffle",
+    "precision",
+    "gradient_checkpointing",
 ];
 
 /// The runs as a frame, in the order given. Scores are raw, as the metric gives them, and null where there is none;
@@ -56,6 +59,7 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("epochs".into(), run(|r| r.recipe.epochs)),
         Column::new("max_steps".into(), records.iter().map(|r| r.run.recipe.max_steps).collect::<Vec<_>>()),
         Column::new("batch_size".into(), run(|r| r.recipe.batch_size)),
+        Column::new("micro_batch".into(), records.iter().map(|r| r.run.recipe.micro_batch).collect::<Vec<_>>()),
         Column::new("max_length".into(), run(|r| r.recipe.max_length)),
         Column::new("lr".into(), real(|r| r.recipe.lr)),
         Column::new("warmup".into(), real(|r| r.recipe.warmup)),
@@ -66,6 +70,11 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("max_grad_norm".into(), real(|r| r.recipe.max_grad_norm)),
         Column::new("dropout".into(), records.iter().map(|r| r.run.recipe.dropout).collect::<Vec<_>>()),
         Column::new("shuffle".into(), records.iter().map(|r| r.run.recipe.shuffle).collect::<Vec<_>>()),
+        Column::new("precision".into(), text(&|r| r.run.recipe.precision.to_string())),
+        Column::new(
+            "gradient_checkpointing".into(),
+            records.iter().map(|r| r.run.recipe.gradient_checkpointing).collect::<Vec<_>>(),
+        ),
         Column::new("status".into(), text(&|r| r.failure().map_or("done", |f| f.cause()).to_owned())),
         Column::new("reason".into(), records.iter().map(|r| r.failure().map(|f| f.sentence())).collect::<Vec<_>>()),
         Column::new("metric".into(), records.iter().map(|r| r.outcome().map(|o| &*o.metric)).collect::<Vec<_>>()),

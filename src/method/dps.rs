@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn stages_alternate() {
-        let at = |step, steps| stage(0.05, Moment { seed: 1, step, steps, pass: 0 });
+        let at = |step, steps| stage(0.05, Moment { seed: 1, step, steps, pass: 0, token: 0 });
         assert_eq!(at(1, 468), (Stage::Gather, true));
         assert_eq!(at(23, 468), (Stage::Gather, false));
         assert_eq!(at(24, 468), (Stage::Select, true));

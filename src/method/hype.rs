@@ -55,7 +55,7 @@ impl<V: Vector> Method<V> for Hype {
     fn hidden(&self, layer: usize, input: V, at: Moment) -> V {
         let place = u64::from(at.step) << 24 | u64::from(at.pass) << 16 | layer as u64;
         let key = stream(at.seed, "hype", place);
-        input.plus(&self.numbers.hype_noise.like(&input.detached(), key, self.numbers.hype_sigma))
+        input.plus(&self.numbers.hype_noise.like(&input.detached(), key, at.token, self.numbers.hype_sigma))
     }
 }
 
@@ -79,6 +79,12 @@ mod tests {
             assert!(together.abs() < 0.02, "{noise}: layers are correlated by {together}");
             assert_ne!(z(0, Moment { step: 2, ..bench.moment }), one);
             assert_ne!(z(0, Moment { pass: 1, ..bench.moment }), one);
+            // Rows of four: those of a micro-batch have the noise that they have in the whole batch.
+            let rows = |from: i64, count: usize| {
+                let input = List::matrix(4, &vec![2.0; 4 * count]);
+                bench.method.hidden(0, input, Moment { token: from, ..bench.moment }).numbers
+            };
+            assert_eq!(rows(0, 7), [rows(0, 3), rows(3, 4)].concat());
         }
     }
 }

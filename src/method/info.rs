@@ -88,11 +88,13 @@ pub(super) enum Noise {
 }
 
 impl Noise {
-    /// N(0, scale²) or U(−scale, scale), in the shape of `like`.
-    pub(super) fn like<V: Vector>(self, like: &V, key: u64, scale: f64) -> V {
+    /// N(0, scale²) or U(−scale, scale), in the shape of the activations `like` `[N, H]`, whose first row has position
+    /// `row`.
+    pub(super) fn like<V: Vector>(self, like: &V, key: u64, row: i64, scale: f64) -> V {
+        let offset = row * like.width();
         match self {
-            Noise::Normal => like.normal(key, 0).scaled(scale),
-            Noise::Uniform => like.uniform(key, 0).scaled(2.0).shifted(-1.0).scaled(scale),
+            Noise::Normal => like.normal(key, offset).scaled(scale),
+            Noise::Uniform => like.uniform(key, offset).scaled(2.0).shifted(-1.0).scaled(scale),
         }
     }
 }

@@ -110,6 +110,10 @@ impl Vector for List {
         List::flat(&self.numbers[..self.columns])
     }
 
+    fn width(&self) -> i64 {
+        self.columns as i64
+    }
+
     fn shaped(&self, other: &List) -> List {
         List { numbers: self.numbers.clone(), columns: other.columns }
     }

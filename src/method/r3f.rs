@@ -58,7 +58,7 @@ impl<V: Vector> Method<V> for R3f {
         let clean = passes.pass();
         let noised = passes.pass_with(&|words| {
             let words = words.detached();
-            words.plus(&r3f_noise.like(&words, key, r3f_eps))
+            words.plus(&r3f_noise.like(&words, key, at.token, r3f_eps))
         });
         let apart = passes.divergence(&clean, &noised).over(passes.examples());
         passes.loss(&clean).plus(&apart.scaled(r3f_lambda))

@@ -13,8 +13,11 @@ pub struct Moment {
     pub step: u32,
     /// Steps of the whole run.
     pub steps: u32,
-    /// Forward passes over this step's batch before this one.
+    /// Forward passes over these examples before this one.
     pub pass: u32,
+    /// Tokens of the step's batch before those of its micro-batch: noise on activations begins there, so that a batch
+    /// has the same in whole and in parts.
+    pub token: i64,
 }
 
 /// A stretch of one parameter while the optimizer walks over them all; every vector has `len` entries.
@@ -132,7 +135,8 @@ pub trait Leaves<V> {
     fn adapter(&self, part: &Part, suffix: &str) -> V;
 }
 
-/// Forward passes over a step's batch, from which the loss is made. All vectors are in the graph.
+/// Forward passes over a step's batch, or over a micro-batch of it, from which the loss is made. All vectors are in the
+/// graph. Of a micro-batch it is the share of the batch's loss: what the shares add up to is minimised.
 pub trait Passes<V> {
     /// Logits `[B, labels]` of a pass in training mode; each has dropout and noise of its own.
     fn pass(&mut self) -> V;
@@ -140,13 +144,13 @@ pub trait Passes<V> {
     /// The same, with the word embeddings `[N, H]` changed on their way in.
     fn pass_with(&mut self, words: &dyn Fn(&V) -> V) -> V;
 
-    /// The task's loss, its mean over the batch: cross-entropy, or squared error for a regression.
+    /// The task's loss, summed over these examples and divided by B: cross-entropy, or squared error for a regression.
     fn loss(&mut self, logits: &V) -> V;
 
-    /// How far the predictions of two passes lie apart, summed over the batch: KL(p‖q) + KL(q‖p), or the squared
+    /// How far the predictions of two passes lie apart, summed over these examples: KL(p‖q) + KL(q‖p), or the squared
     /// difference for a regression.
     fn divergence(&mut self, a: &V, b: &V) -> V;
 
-    /// B, the examples of the batch.
+    /// B, the examples of the whole batch.
     fn examples(&self) -> f64;
 }

@@ -50,7 +50,7 @@ impl Bench {
             theta: theta.to_vec(),
             start: theta.to_vec(),
             rate: 1.0,
-            moment: Moment { seed: 1, step: 1, steps: 100, pass: 0 },
+            moment: Moment { seed: 1, step: 1, steps: 100, pass: 0, token: 0 },
             mask: vec![1.0; theta.len()],
             asked: Vec::new(),
             held: None,

@@ -51,6 +51,9 @@ pub trait Vector: Sized {
     /// The first row `[in]` of a matrix `[out, in]`, as a view.
     fn row(&self) -> Self;
 
+    /// Entries in a row, `in` of `[out, in]`.
+    fn width(&self) -> i64;
+
     /// The same entries in the shape of `other`.
     fn shaped(&self, other: &Self) -> Self;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::after::After;
-use super::run::{Choice, Input, Recipe, Run};
+use super::run::{Choice, Input, Precision, Recipe, Run};
 use crate::spec::number::{Number, Value};
 use crate::spec::recipe::RECIPE;
 use crate::spec::{Axis, COORDINATES, Clause, Fault, Faults, KnownMode, Mode, Point, Sweep};
@@ -61,6 +61,8 @@ fn run(mode: &Mode, point: &Point, task: Input, model: Input) -> Run {
     for (name, value) in point {
         set(&mut recipe, name, value);
     }
+    // What is no smaller than the batch cuts nothing off it: the run is that of the whole batch.
+    recipe.micro_batch = recipe.micro_batch.filter(|&rows| rows < recipe.batch_size);
     let seed = match point.get("seed") {
         Some(Value::Whole(seed)) => *seed as u64,
         _ => 1,
@@ -226,6 +228,7 @@ fn set(recipe: &mut Recipe, name: &str, value: &Value) {
         "train_size" => recipe.train_size = Some(whole(value)),
         "dev_size" => recipe.dev_size = Some(whole(value)),
         "batch_size" => recipe.batch_size = whole(value),
+        "micro_batch" => recipe.micro_batch = Some(whole(value)),
         "max_length" => recipe.max_length = whole(value),
         "lr" => recipe.lr = real(value),
         "warmup" => recipe.warmup = real(value),
@@ -236,6 +239,10 @@ fn set(recipe: &mut Recipe, name: &str, value: &Value) {
         "max_grad_norm" => recipe.max_grad_norm = real(value),
         "dropout" => recipe.dropout = Some(real(value)),
         "shuffle" => recipe.shuffle = *value == Value::Flag(true),
+        "precision" => {
+            recipe.precision = if *value == Value::Word("bf16".to_owned()) { Precision::Bf16 } else { Precision::Fp32 };
+        }
+        "gradient_checkpointing" => recipe.gradient_checkpointing = *value == Value::Flag(true),
         _ => {}
     }
 }
@@ -265,6 +272,10 @@ pub fn point(run: &Run) -> Point {
     point.extend(agreed.filter_map(|(name, values)| Some((name.to_owned(), from(values[0])?))));
     if let Ok(serde_json::Value::Object(recipe)) = serde_json::to_value(&run.recipe) {
         point.extend(recipe.iter().filter_map(|(name, value)| Some((name.clone(), from(value)?))));
+    }
+    // What a run does not say is at its standard.
+    for (number, value) in RECIPE.iter().filter_map(|number| Some((number, number.standard.value()?))) {
+        point.entry(number.name.to_owned()).or_insert(value);
     }
     point
 }

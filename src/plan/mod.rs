@@ -6,4 +6,4 @@ mod run;
 
 pub use after::{After, Eval, Measure, Probe, SharpnessSettings, VarianceSettings};
 pub use expand::{expand, point};
-pub use run::{Choice, Input, NUMERICS, Recipe, Run, RunId, is_rate};
+pub use run::{Choice, Input, NUMERICS, Precision, Recipe, Run, RunId, is_rate};

@@ -57,6 +57,9 @@ pub struct Recipe {
     pub dev_size: Option<u32>,
     /// Examples in a step.
     pub batch_size: u32,
+    /// Examples in one forward and backward pass, fewer than in a step; absent, a step is one pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
     /// Tokens after which a sentence or pair is cut, special tokens included.
     pub max_length: u32,
     /// Peak learning rate.
@@ -74,6 +77,43 @@ pub struct Recipe {
     pub dropout: Option<f64>,
     /// A new order of the training set for each epoch; false keeps the file's order.
     pub shuffle: bool,
+    #[serde(default, skip_serializing_if = "Precision::is_fp32")]
+    pub precision: Precision,
+    /// Makes the activations of each layer again in the backward pass instead of keeping them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
+}
+
+impl Recipe {
+    /// Examples in one forward and backward pass.
+    pub fn rows(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch_size) as usize
+    }
+}
+
+/// Of the products in the forward and backward pass; weights, gradients and moments are fp32 in either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    Fp32,
+    Bf16,
+}
+
+impl Precision {
+    /// What a record need not say: every run was once fp32.
+    fn is_fp32(&self) -> bool {
+        *self == Precision::Fp32
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::Fp32 => "fp32",
+            Precision::Bf16 => "bf16",
+        })
+    }
 }
 
 impl Default for Recipe {
@@ -85,6 +125,7 @@ impl Default for Recipe {
             train_size: None,
             dev_size: None,
             batch_size: 16,
+            micro_batch: None,
             max_length: 128,
             lr: 2e-5,
             warmup: 0.1,
@@ -95,6 +136,8 @@ impl Default for Recipe {
             max_grad_norm: 1.0,
             dropout: None,
             shuffle: true,
+            precision: Precision::Fp32,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -196,6 +239,9 @@ impl Run {
         if let Some(n) = self.recipe.train_size {
             label += &format!(" · {n} examples");
         }
+        if !self.recipe.precision.is_fp32() {
+            label += &format!(" · {}", self.recipe.precision);
+        }
         label + &format!(" · seed {}", self.seed)
     }
 }
@@ -231,6 +277,9 @@ mod tests {
         assert_eq!((run("child-d", &[("p", 0.3)]).p(), run("r3f", &[("r3f_lambda", 1.0)]).p()), (Some(0.3), None));
         assert_eq!(both(0.2, 0.2).label(), "x · x · child-f+child-d p=0.2 · seed 1");
         assert_eq!(both(0.2, 0.3).label(), "x · x · child-f+child-d child-d.p=0.3 child-f.p=0.2 · seed 1");
+        let mut bf16 = both(0.2, 0.2);
+        bf16.recipe.precision = Precision::Bf16;
+        assert_eq!(bf16.label(), "x · x · child-f+child-d p=0.2 · bf16 · seed 1");
         assert_eq!(both(0.2, 0.3).method.number("child-d", "p"), Some(&0.3.into()));
     }
 }

@@ -16,6 +16,12 @@ pub const RECIPE: &[Number] = &[
     number("dev_size", "dev examples scored, the same for every run", COUNT, Standard::Absent("all examples")),
     number("batch_size", "examples in a step", COUNT, Standard::Whole(16)),
     number(
+        "micro_batch",
+        "examples in one forward and backward pass, of which a step sums up as many as its batch needs",
+        COUNT,
+        Standard::Absent("the whole batch"),
+    ),
+    number(
         "max_length",
         "tokens after which a text is cut, special tokens included",
         Domain::Whole { from: 4, to: 1 << 20 },
@@ -60,6 +66,18 @@ pub const RECIPE: &[Number] = &[
         Standard::Absent("the model's own rates"),
     ),
     number("shuffle", "a new order of the training set for each epoch", Domain::Flag, Standard::Flag(true)),
+    number(
+        "precision",
+        "of the forward and backward pass, fp32 or bf16; weights and optimizer are always fp32",
+        Domain::Word(&["fp32", "bf16"]),
+        Standard::Word("fp32"),
+    ),
+    number(
+        "gradient_checkpointing",
+        "makes a layer's activations again in the backward pass: less memory for a second forward pass",
+        Domain::Flag,
+        Standard::Flag(false),
+    ),
 ];
 
 /// Written in `[train]` too, but without a say in the result.

@@ -65,7 +65,7 @@ impl Model {
         let classes = (!labels.is_regression()).then_some(labels.outputs() as i64);
         let method = Combination::<Values>::build(&run.method)?;
         let mut subject = Subject::load(model, classes, device, &|part: &Part| method.adapters(part))?;
-        subject.reset(run.seed, run.recipe.dropout);
+        subject.reset(run.seed, &run.recipe);
         subject.check_length(run.recipe.max_length)?;
         match cache {
             Some(cache) => {

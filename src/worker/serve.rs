@@ -87,7 +87,7 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
     let ending = others.and_then(|others| {
         let (subject, data) = warm.take(job)?;
-        subject.reset(job.run.seed, job.run.recipe.dropout);
+        subject.reset(job.run.seed, &job.run.recipe);
         let places = Places {
             folder: job.folder.clone(),
             cache: job.cache.clone(),

@@ -91,6 +91,26 @@ fn fifty_steps_of_child_d_as_the_authors_program_are_those_of_pytorch() {
     assert_equal(&train("child-d", "p = [0.3]\n[mode.child-d]\nfidelity = \"code\"", false), "child-d code");
 }
 
+/// Losses in bf16 beside those under PyTorch's autocast (tests/parity/precision.py). Both round the factors of every
+/// product, but sum products in another order, so they agree as far as bf16 does.
+#[test]
+fn fifty_steps_in_bf16_are_those_of_pytorch_under_autocast() {
+    let text = std::fs::read_to_string(project().join("tests/parity/precision.json")).expect("precision.json");
+    let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let text = std::fs::read_to_string(project().join("tests/parity/expected.json")).expect("expected.json");
+    let exact: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (run, regression) in [("vanilla", false), ("regression", true)] {
+        let found = train("vanilla", "precision = \"bf16\"", regression);
+        let losses =
+            |of: &serde_json::Value| -> Vec<f64> { serde_json::from_value(of[run]["losses"].clone()).expect("a list") };
+        for (step, (found, expected)) in found.losses.iter().zip(losses(&expected)).enumerate() {
+            assert!((found / expected - 1.0).abs() < 0.03, "{run}, step {}: {found} for {expected}", step + 1);
+        }
+        assert!((found.losses[0] / losses(&exact)[0] - 1.0).abs() > 1e-6, "{run}: nothing is rounded");
+        assert_eq!(found.record["run"]["recipe"]["precision"], "bf16");
+    }
+}
+
 /// The runs of tests/parity/methods.py: their names there, the methods, and their numbers.
 const METHODS: &[(&str, &str, &str)] = &[
     ("vanilla", "vanilla", ""),

@@ -240,6 +240,7 @@ fn standards_as_declared_are_those_of_a_recipe() {
     let mut recipe = Recipe { epochs: 0, batch_size: 0, max_length: 0, lr: 0.0, warmup: 0.9, ..Recipe::default() };
     recipe =
         Recipe { weight_decay: 9.0, beta1: 0.0, beta2: 0.0, eps: 1.0, max_grad_norm: 9.0, shuffle: false, ..recipe };
+    recipe = Recipe { precision: Precision::Bf16, gradient_checkpointing: true, ..recipe };
     for number in RECIPE {
         number.standard.value().into_iter().for_each(|value| set(&mut recipe, number.name, &value));
     }

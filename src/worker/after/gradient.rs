@@ -1,4 +1,5 @@
-//! Loss and gradient over a set of training examples, without dropout.
+//! Loss and gradient over a set of training examples, without dropout, always in fp32: what is measured by differences
+//! would drown in the rounding of bf16.
 
 use tch::{Tensor, no_grad};
 

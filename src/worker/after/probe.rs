@@ -60,7 +60,12 @@ fn features(stage: &Stage, tokens: &Tokens, rows: &[u32]) -> Tensor {
         .map(|slots| {
             let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
             let batch = Batch::of(tokens, &picks, subject.pad());
-            no_grad(|| subject.encoder.pooled(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks())))
+            no_grad(|| {
+                subject.encoder.pooled(
+                    &subject.input(&batch),
+                    &mut Pass::evaluate(in_pass.hooks()).in_precision(subject.precision),
+                )
+            })
         })
         .collect();
     // Back from the order of lengths to that of the rows.
@@ -95,7 +100,7 @@ fn train(stage: &mut Stage, settings: &Probe, task: &Task, features: &Tensor, va
         let order = epoch_order(n, stream(seed, "probe order", 0), epoch, true);
         for picks in order.chunks(size) {
             step += 1;
-            let at = Moment { seed, step, steps: total, pass: 0 };
+            let at = Moment { seed, step, steps: total, pass: 0, token: 0 };
             let places: Vec<i64> = picks.iter().map(|&i| i64::from(i)).collect();
             let batch = features.index_select(0, &Tensor::from_slice(&places).to_device(features.device()));
             let wanted: Vec<f32> = picks.iter().map(|&i| values[i as usize]).collect();

@@ -43,7 +43,7 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     let adapters = |part: &Part| stage.method.adapters(part);
     let mut subject = Subject::load(stage.stages.model, classes, stage.subject.arena.device(), &adapters)?;
     subject.start_from(&source.encoder);
-    subject.reset(run.seed, run.recipe.dropout);
+    subject.reset(run.seed, &run.recipe);
     let folder = stage.places.folder.join(format!("transfer-{}", target.name));
     let places = Places { folder, id: run.id().0, ..stage.places.clone() };
     let outcome = match train(&run, task, &mut subject, data, &places, stage.listener)? {

@@ -22,7 +22,7 @@ use crate::task::batch::epoch_order;
 pub fn measure(stage: &mut Stage, settings: &VarianceSettings) -> Result<Vec<UpdateVariance>> {
     let end = stage.subject.arena.theta.copy();
     let mut all = at(stage, settings, "end")?;
-    stage.subject.reset(stage.run.seed, stage.run.recipe.dropout);
+    stage.subject.reset(stage.run.seed, &stage.run.recipe);
     let start = at(stage, settings, "start");
     stage.put_back(&end);
     all.splice(0..0, start?);

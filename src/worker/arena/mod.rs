@@ -85,32 +85,48 @@ impl Arena {
 
     /// g ← ∂loss/∂θ. `loss` is a scalar. A leaf that the loss does not depend on has gradient zero.
     pub fn backward(&mut self, loss: &Tensor) {
+        self.flow_back(loss, &[], |mut target, gradient| match gradient {
+            Some(gradient) => target.copy_(&gradient),
+            None => drop(target.zero_()),
+        });
+    }
+
+    /// g ← g + ∂loss/∂θ: `loss` is a further part of what g is the gradient of. Gives ∂loss/∂x of other leaves x, which
+    /// is undefined where the loss does not depend on one.
+    pub fn backward_too(&mut self, loss: &Tensor, others: &[&Tensor]) -> Vec<Tensor> {
+        self.flow_back(loss, others, |mut target, gradient| gradient.into_iter().for_each(|g| target += g))
+    }
+
+    /// Hands over each trained part's place in g with ∂loss/∂θ, both in the part's shape, where there is one.
+    fn flow_back(&self, loss: &Tensor, others: &[&Tensor], take: impl Fn(Tensor, Option<Tensor>)) -> Vec<Tensor> {
         let parts = self.layout.parts.iter().zip(&self.leaves);
-        let (trained, leaves): (Vec<&Part>, Vec<&Tensor>) = parts.filter(|(_, leaf)| leaf.requires_grad()).unzip();
-        let gradients = Tensor::run_backward(&[loss], &leaves, false, false);
+        let (trained, mut leaves): (Vec<&Part>, Vec<&Tensor>) = parts.filter(|(_, leaf)| leaf.requires_grad()).unzip();
+        leaves.extend(others);
+        let mut gradients = Tensor::run_backward(&[loss], &leaves, false, false);
+        let flows = gradients.split_off(trained.len());
         no_grad(|| {
             for (part, gradient) in trained.into_iter().zip(gradients) {
-                let mut target = part.shaped(&self.gradient);
-                if gradient.defined() {
-                    target.copy_(&gradient);
-                } else {
-                    let _ = target.zero_();
-                }
+                take(part.shaped(&self.gradient), gradient.defined().then_some(gradient));
             }
         });
+        flows
+    }
+
+    /// The parts that are trained.
+    pub fn trained(&self) -> impl Iterator<Item = &Part> {
+        self.layout.parts.iter().filter(|part| self.leaves[part.index].requires_grad())
     }
 
     /// Where blocks of the trained parts begin and end, in order; none reaches over a part's border. On a GPU every
     /// part is one block.
     pub fn blocks(&self) -> Vec<(usize, i64, i64)> {
         let size = if self.device() == Device::Cpu { CPU_BLOCK } else { i64::MAX };
-        let trained = self.layout.parts.iter().filter(|part| self.leaves[part.index].requires_grad());
         let cut = |part: &Part| {
             let (index, end) = (part.index, part.offset + part.len);
             let starts = (part.offset..end).step_by(size.min(part.len.max(1)) as usize);
             starts.map(move |offset| (index, offset, size.min(end - offset))).collect::<Vec<_>>()
         };
-        trained.flat_map(cut).collect()
+        self.trained().flat_map(cut).collect()
     }
 
     /// A block as methods see it.

@@ -73,6 +73,10 @@ impl Vector for Values {
         Values(self.0.select(0, 0))
     }
 
+    fn width(&self) -> i64 {
+        self.0.size().last().copied().unwrap_or(1)
+    }
+
     fn shaped(&self, other: &Values) -> Values {
         Values(self.0.reshape(other.0.size()))
     }

@@ -26,7 +26,7 @@ pub fn join(context: &Tensor, input: &Input) -> Tensor {
 /// Scores `[B, heads, T, T]` to what is attended to, `[N, heads·size]`; `value` is `[B, heads, T, size]`.
 pub fn attend(scores: &Tensor, value: &Tensor, rate: f64, input: &Input, pass: &Pass) -> Tensor {
     let weights = dropout(scores.softmax(-1, Kind::Float), rate, pass);
-    join(&weights.matmul(value), input)
+    join(&pass.product(&weights, value), input)
 }
 
 /// A batch of equal lengths is its own padded layout.

@@ -85,7 +85,7 @@ impl DebertaBody {
     }
 
     fn attend(&self, block: &Block, x: &Tensor, step: &mut Step) -> Tensor {
-        let size = x.size()[1] / self.heads;
+        let (x, size) = (&step.pass.round(x), x.size()[1] / self.heads);
         let query = split(&block.query.forward(x, step.pass), self.heads, step.input);
         let key = split(&block.key.forward(x, step.pass), self.heads, step.input);
         let value = split(&block.value.forward(x, step.pass), self.heads, step.input);

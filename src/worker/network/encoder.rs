@@ -1,12 +1,13 @@
 //! An encoder with a sequence-classification head, its parameters leaves of an arena. Equal to transformers'
 //! `…ForSequenceClassification` of its family, parameter by parameter.
 
-use tch::Tensor;
+use tch::{Kind, Tensor, no_grad};
 
 use super::body::{self, Body, Step};
 use super::head::HeadLayers;
 use super::input::Input;
 use super::pass::Pass;
+use super::tape::Tape;
 use crate::arena::{Arena, Shape};
 use crate::model::{Config, Parameter};
 
@@ -28,12 +29,12 @@ impl Encoder {
         Encoder { body: body::over(arena, &config), head: HeadLayers::over(arena, &config), config }
     }
 
-    /// Logits, `[B, labels]`.
+    /// Logits, `[B, labels]`, fp32.
     pub fn forward(&self, input: &Input, pass: &mut Pass) -> Tensor {
         self.pass(input, pass, |head, x, step| head.forward(x, step))
     }
 
-    /// What stands for each example where the head begins, `[B, H]`.
+    /// What stands for each example where the head begins, `[B, H]`, fp32.
     pub fn pooled(&self, input: &Input, pass: &mut Pass) -> Tensor {
         self.pass(input, pass, |head, x, step| head.pooled(x, step))
     }
@@ -47,14 +48,37 @@ impl Encoder {
         let rates = self.config.dropout;
         let shared = self.body.share(input, &rates, pass);
         let mut step = Step { input, shared: &shared, rates, pass };
-        let mut x = self.body.embed(&mut step);
-        for number in 0..self.body.layers() {
-            if let Some(hooks) = step.pass.hooks {
-                x = hooks.hidden(number, x);
+        let x = self.body.embed(&mut step);
+        let x = match step.pass.tape.take() {
+            None => (0..self.body.layers()).fold(x, |x, number| self.layer(number, x, &mut step)),
+            Some(tape) => {
+                let layer = |number, x| no_grad(|| self.layer(number, x, &mut step));
+                let (tape, x) = tape.record(x, self.body.layers(), layer);
+                step.pass.tape = Some(tape);
+                x
             }
-            x = self.body.layer(number, &x, &mut step);
-        }
+        };
         let x = self.body.finish(x, &mut step);
-        end(&self.head, &x, &mut step)
+        let ended = end(&self.head, &x, &mut step).to_kind(Kind::Float);
+        if let Some(tape) = &mut pass.tape {
+            tape.shared = shared;
+        }
+        ended
+    }
+
+    /// A layer, and what changes its input on the way in.
+    fn layer(&self, number: usize, x: Tensor, step: &mut Step) -> Tensor {
+        let x = match step.pass.hooks {
+            Some(hooks) => hooks.hidden(number, x),
+            None => x,
+        };
+        self.body.layer(number, &x, step)
+    }
+
+    /// What a layer gave in the pass that a tape is of, in the graph: `x` is its input from the tape.
+    pub fn replay(&self, tape: &Tape, number: usize, x: &Tensor, input: &Input, pass: &mut Pass) -> Tensor {
+        let mut step = Step { input, shared: &tape.shared, rates: self.config.dropout, pass };
+        tape.seed(number);
+        self.layer(number, x.shallow_clone(), &mut step)
     }
 }

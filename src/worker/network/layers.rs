@@ -1,6 +1,6 @@
 //! The layers that all families are made of, their parameters leaves of an arena.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::pass::{Pass, SiteKind};
 use crate::arena::Arena;
@@ -68,8 +68,8 @@ impl Linear {
     }
 
     fn apply(&self, x: &Tensor, kind: SiteKind, pass: &mut Pass) -> Tensor {
-        let weight = pass.weight(self.weight.part, &self.weight.tensor);
-        let y = x.linear(&weight, self.bias.as_ref().map(|bias| &bias.tensor));
+        let weight = pass.round(&pass.weight(self.weight.part, &self.weight.tensor));
+        let y = pass.round(x).linear(&weight, self.bias.as_ref().map(|bias| pass.round(&bias.tensor)));
         pass.note(|| kind, &self.parts, x, &y);
         y
     }
@@ -94,7 +94,7 @@ impl LayerNorm {
 
     fn apply(&self, x: &Tensor, kind: SiteKind, pass: &mut Pass) -> Tensor {
         let (weight, bias) = (&self.weight.tensor, self.bias.as_ref().map(|bias| &bias.tensor));
-        let y = x.layer_norm(weight.size(), Some(weight), bias, self.eps, false);
+        let y = x.to_kind(Kind::Float).layer_norm(weight.size(), Some(weight), bias, self.eps, false);
         pass.note(|| kind, &self.parts, x, &y);
         y
     }

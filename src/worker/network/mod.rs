@@ -10,6 +10,7 @@ mod input;
 mod layers;
 mod modernbert;
 mod pass;
+mod tape;
 #[cfg(test)]
 mod tests;
 pub mod weights;
@@ -18,3 +19,4 @@ mod xlnet;
 pub use encoder::Encoder;
 pub use input::Input;
 pub use pass::{Hooks, Pass, Site, SiteKind};
+pub use tape::Tape;

@@ -85,7 +85,8 @@ impl ModernBertBody {
             let [left, right] = [0, 1].map(|i| y.narrow(3, i * self.head_size / 2, self.head_size / 2));
             y * cosines + Tensor::cat(&[-right, left], 3) * sines
         };
-        let scores = turn(&query).matmul(&turn(&key).transpose(2, 3)) * (self.head_size as f64).powf(-0.5) + bias;
+        let scores =
+            step.pass.product(&turn(&query), &turn(&key).transpose(2, 3)) * (self.head_size as f64).powf(-0.5) + bias;
         attend(&scores, &value, step.rates.attention, step.input, step.pass)
     }
 }

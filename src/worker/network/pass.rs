@@ -1,6 +1,8 @@
 //! One forward pass: what stands in for weights and activations, and where parameters met their input.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+use super::tape::Tape;
 
 /// What may stand in for weights and activations of a forward pass.
 pub trait Hooks {
@@ -39,21 +41,41 @@ pub enum SiteKind {
 /// Whether dropout is on, what stands in, and the sites met if somebody wants them.
 pub struct Pass<'a> {
     pub train: bool,
+    /// What matrix products are computed in, fp32 or bf16. In bf16 their factors are rounded where they are used, and
+    /// what lies between two products may stay bf16. All else is fp32 as under PyTorch's autocast on a GPU: weights,
+    /// embeddings, residual sums, layer norms, softmax, logits.
+    pub precision: Kind,
     pub hooks: Option<&'a dyn Hooks>,
     pub sites: Option<Vec<Site>>,
+    /// Where layers leave their inputs instead of keeping their activations.
+    pub tape: Option<Tape>,
 }
 
 impl<'a> Pass<'a> {
     pub fn train(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: true, hooks, sites: None }
+        Pass { train: true, precision: Kind::Float, hooks, sites: None, tape: None }
     }
 
     pub fn evaluate(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: false, hooks, sites: None }
+        Pass { train: false, ..Pass::train(hooks) }
     }
 
     pub fn record_sites() -> Pass<'a> {
-        Pass { train: false, hooks: None, sites: Some(Vec::new()) }
+        Pass { sites: Some(Vec::new()), ..Pass::evaluate(None) }
+    }
+
+    pub fn in_precision(self, precision: Kind) -> Pass<'a> {
+        Pass { precision, ..self }
+    }
+
+    /// A factor of a matrix product, in the pass's precision.
+    pub(super) fn round(&self, x: &Tensor) -> Tensor {
+        x.to_kind(self.precision)
+    }
+
+    /// a·b in the pass's precision.
+    pub(super) fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        self.round(a).matmul(&self.round(b))
     }
 
     pub(super) fn note(&mut self, kind: impl FnOnce() -> SiteKind, parts: &[usize], x: &Tensor, y: &Tensor) {

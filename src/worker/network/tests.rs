@@ -9,10 +9,13 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::Pass;
 use crate::arena::Stretch;
+use crate::method::{Combination, Moment};
 use crate::model::Config;
+use crate::plan::{Choice, Recipe};
 use crate::task::batch::Batch;
 use crate::task::read::Row;
 use crate::task::{Tokenizer, Tokens};
+use crate::train::gradient::Step;
 use crate::train::{Subject, fisher, loss};
 
 fn folder() -> PathBuf {
@@ -155,6 +158,38 @@ fn fisher_scores_are_the_mean_of_squared_gradients() {
                 let apart = (found - expected).norm().double_value(&[]);
                 assert!(apart <= 1e-4 * size, "{name}, {}: {apart} of {size}", part.name);
             }
+        }
+    }
+}
+
+/// Layers that run again give the gradient that they gave, shared ones and shared tables too; and bf16 rounds no more
+/// than its eight bits.
+#[test]
+fn every_family_runs_its_layers_again_and_in_bf16() {
+    let _alone = crate::train::example::alone();
+    let plain = Choice { name: "vanilla".into(), numbers: Default::default() };
+    let plain = Combination::build(&plain).expect("a method");
+    for name in families() {
+        let mut case = Case::of(&name);
+        case.subject.encoder.config = case.subject.encoder.config.clone().with_dropout(Some(0.0));
+        let picks: Vec<u32> = (0..case.tokens.len() as u32).collect();
+        let at = Moment { seed: 1, step: 1, steps: 1, pass: 0, token: 0 };
+        let mut gradient = |gradient_checkpointing, precision| {
+            let recipe = Recipe { batch_size: picks.len() as u32, gradient_checkpointing, ..Recipe::default() };
+            let step = Step { tokens: &case.tokens, picks: &picks, recipe: &recipe, precision, dropout: "dropout", at };
+            let loss = step.gradient(&mut case.subject, &plain);
+            (loss, case.subject.arena.gradient.copy())
+        };
+        let (loss, kept) = gradient(false, Kind::Float);
+        let norm = |x: &Tensor| x.norm().double_value(&[]);
+        for (again, precision, share) in
+            [(true, Kind::Float, 1e-5), (false, Kind::BFloat16, 0.1), (true, Kind::BFloat16, 0.1)]
+        {
+            let (found, made) = gradient(again, precision);
+            assert!((found / loss - 1.0).abs() <= share, "{name}, {precision:?}: {found} instead of {loss}");
+            let apart = norm(&(&made - &kept)) / norm(&kept);
+            assert!(apart <= share, "{name}, {precision:?}: gradients are {apart} apart");
+            assert!(precision == Kind::Float || found != loss, "{name}: nothing is rounded");
         }
     }
 }

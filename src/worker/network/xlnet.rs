@@ -89,19 +89,20 @@ impl XlNetBody {
     }
 
     fn attend(&self, block: &Block, x: &Tensor, step: &mut Step) -> Tensor {
+        let x = step.pass.round(x);
         let [distances, other_segment] = &step.shared[..] else { unreachable!("as `share` makes them") };
-        let project = |leaf: &Leaf| x.matmul(&self.matrix(leaf, step.pass)); // [N, H] → [N, heads·size]
+        let project = |leaf: &Leaf| step.pass.product(&x, &self.matrix(leaf, step.pass)); // [N, H] → [N, heads·size]
         let [query, key, value] =
             [&block.query, &block.key, &block.value].map(|leaf| split(&project(leaf), self.heads, step.input));
         let (size, width) = (self.shape.head_size, step.input.shape().1);
         // [heads, size] → [heads, 1, size], for every token.
         let with = |bias: &Leaf| &query + bias.tensor.unsqueeze(1);
 
-        let content = with(&block.content_bias).matmul(&key.transpose(2, 3)); // [B, heads, T, T]
-        let positions = distances.matmul(&self.matrix(&block.position, step.pass)); // [2T, heads·size]
+        let content = step.pass.product(&with(&block.content_bias), &key.transpose(2, 3)); // [B, heads, T, T]
+        let positions = step.pass.product(distances, &self.matrix(&block.position, step.pass)); // [2T, heads·size]
         let positions = positions.view([2 * width, self.heads, size]).permute([1, 2, 0]); // [heads, size, 2T]
-        let position = shift(&with(&block.position_bias).matmul(&positions)); // [B, heads, T, 2T] → [B, heads, T, T]
-        let segment = with(&block.segment_bias).matmul(&block.segments.tensor.permute([1, 2, 0])); // [B, heads, T, 2]
+        let position = shift(&step.pass.product(&with(&block.position_bias), &positions)); // [B, heads, T, 2T] → [B, heads, T, T]
+        let segment = step.pass.product(&with(&block.segment_bias), &block.segments.tensor.permute([1, 2, 0])); // [B, heads, T, 2]
         let segment = segment.narrow(3, 1, 1).where_self(other_segment, &segment.narrow(3, 0, 1));
 
         let scores = (content + position + segment) * (size as f64).powf(-0.5) + &step.input.bias;
@@ -140,7 +141,7 @@ impl Body for XlNetBody {
     fn layer(&self, number: usize, x: &Tensor, step: &mut Step) -> Tensor {
         let (block, rate) = (&self.blocks[number], step.rates.hidden);
         let context = self.attend(block, x, step); // [N, heads·size]
-        let attended = context.matmul(&self.matrix(&block.attention, step.pass).transpose(0, 1));
+        let attended = step.pass.product(&context, &self.matrix(&block.attention, step.pass).transpose(0, 1));
         let x = block.attention_norm.forward(&(dropout(attended, rate, step.pass) + x), step.pass);
         let inner = activate(self.shape.activation, &block.inner.forward(&x, step.pass)); // [N, inner]
         let outer = block.outer.forward(&dropout(inner, rate, step.pass), step.pass);

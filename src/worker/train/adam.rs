@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn at(step: u32) -> Moment {
-        Moment { seed: 1, step, steps: 10, pass: 0 }
+        Moment { seed: 1, step, steps: 10, pass: 0, token: 0 }
     }
 
     fn numbers_of(tensor: &Tensor) -> Vec<f32> {

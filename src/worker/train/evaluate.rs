@@ -95,7 +95,8 @@ fn by_batch(
     for slots in order.chunks(ROWS) {
         let picks: Vec<u32> = slots.iter().map(|&i| rows[i]).collect();
         let batch = Batch::of(tokens, &picks, subject.pad());
-        let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut Pass::evaluate(in_pass.hooks())));
+        let mut pass = Pass::evaluate(in_pass.hooks()).in_precision(subject.precision);
+        let logits = no_grad(|| subject.encoder.forward(&subject.input(&batch), &mut pass));
         visit(slots, &logits);
     }
 }

@@ -84,7 +84,7 @@ impl Example {
         let method = Combination::<Values>::build(&run.method).expect("a method");
         let adapters = |part: &_| method.adapters(part);
         let mut subject = Subject::load(&self.folder, classes, Device::Cpu, &adapters).expect("a model");
-        subject.reset(run.seed, run.recipe.dropout);
+        subject.reset(run.seed, &run.recipe);
         subject
     }
 }

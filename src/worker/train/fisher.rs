@@ -9,14 +9,18 @@
 //! something other than tokens (relative positions in XLNet and DeBERTa), every example is sent backward alone.
 //!
 //! **Per batch**, the authors' program: the squared gradient of the batch mean, each tensor clipped by itself.
+//!
+//! Both are fp32 whatever the run's precision is: which entries are the largest is a matter of small differences.
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::gradient::Step;
 use super::subject::Subject;
 use super::{PutAside, loss};
-use crate::arena::Stretch;
-use crate::method::{Part, Role, stream};
+use crate::arena::{Stretch, Values};
+use crate::method::{Combination, Moment, Part, Role};
 use crate::network::{Pass, Site, SiteKind};
+use crate::plan::{Choice, Recipe};
 use crate::task::Tokens;
 use crate::task::batch::{Batch, by_length};
 
@@ -170,29 +174,33 @@ fn add_squares_of_tables(
     }
 }
 
-/// Mean squared batch gradient, each tensor clipped to `max_norm`, dropout on: `[P]`, zeros outside the encoder.
+/// Mean squared gradient of a recipe's batches, each tensor clipped to its norm, dropout on: `[P]`, zeros outside the
+/// encoder.
 ///
 /// `order` are the examples in the order of the pass; a short last batch weighs as much as a full one.
+///
+/// # Errors
+/// `PutAside` as soon as `pause` says so.
 pub fn per_batch(
     subject: &mut Subject,
     tokens: &Tokens,
     order: &[u32],
-    batch_size: usize,
-    max_norm: f64,
+    recipe: &Recipe,
     seed: u64,
     pause: &mut dyn FnMut() -> bool,
 ) -> Result<Tensor, PutAside> {
     let flat = subject.arena.theta.zeros_like();
+    let (batch_size, max_norm) = (recipe.batch_size as usize, recipe.max_grad_norm);
     let batches = order.len().div_ceil(batch_size);
-    for (index, rows) in order.chunks(batch_size).enumerate() {
+    let plain = Choice { name: "vanilla".into(), numbers: Default::default() };
+    let plain = Combination::<Values>::build(&plain).expect("vanilla has no numbers");
+    for (index, picks) in order.chunks(batch_size).enumerate() {
         if pause() {
             return Err(PutAside);
         }
-        let batch = Batch::of(tokens, rows, subject.pad());
-        tch::manual_seed(stream(seed, "fisher dropout", index as u64) as i64);
-        let logits = subject.encoder.forward(&subject.input(&batch), &mut Pass::train(None));
-        let mean = loss::mean(&logits, &subject.labels(&batch));
-        subject.arena.backward(&mean);
+        let at = Moment { seed, step: index as u32, steps: batches as u32, pass: 0, token: 0 };
+        let batch = Step { tokens, picks, recipe, precision: Kind::Float, dropout: "fisher dropout", at };
+        batch.gradient(subject, &plain);
         no_grad(|| {
             for part in subject.arena.layout.encoder() {
                 let gradient = part.of(&subject.arena.gradient);
@@ -274,10 +282,11 @@ mod tests {
     fn the_authors_route_clips_each_tensor() {
         let example = Example::classes();
         let (mut subject, tokens) = (subject(&example), &example.data.train);
-        subject.reset(1, Some(0.0));
+        let recipe = |max_grad_norm| Recipe { batch_size: 8, max_grad_norm, dropout: Some(0.0), ..Recipe::default() };
+        subject.reset(1, &recipe(0.0));
         let order: Vec<u32> = (0..16).collect();
-        let loose = per_batch(&mut subject, tokens, &order, 8, 0.0, 1, &mut || false).expect("scores");
-        let tight = per_batch(&mut subject, tokens, &order, 8, 1e-3, 1, &mut || false).expect("scores");
+        let loose = per_batch(&mut subject, tokens, &order, &recipe(0.0), 1, &mut || false).expect("scores");
+        let tight = per_batch(&mut subject, tokens, &order, &recipe(1e-3), 1, &mut || false).expect("scores");
         let segments = subject.arena.layout.encoder().len() as f64;
         // No tensor's squared gradient can sum to more than the square of the limit.
         assert!(tight.sum(Kind::Double).double_value(&[]) <= segments * 1e-6 * 1.001);

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor, no_grad};
 use super::loss::{self, Labels};
 use super::subject::{Subject, adapter_name};
 use crate::arena::{Arena, Stretch, Values};
-use crate::method::{Combination, Hook, Leaves, Method, Moment, Part, Passes};
-use crate::network::{Hooks, Input, Pass};
+use crate::method::{Combination, Hook, Leaves, Method, Moment, Part, Passes, stream};
+use crate::network::{Hooks, Input, Pass, Tape};
 
 /// A method in one forward pass: of training at a moment, or of evaluation.
 pub struct InPass<'a> {
@@ -65,21 +65,33 @@ impl Leaves<Values> for Arena {
     }
 }
 
-/// The forward passes of a step.
+/// The forward passes over a step's batch, or over a micro-batch of it.
 pub struct StepPasses<'a> {
     pub subject: &'a Subject,
     pub method: &'a Combination<Values>,
     pub input: &'a Input,
     pub labels: &'a Labels,
+    /// B, examples of the whole batch.
+    pub of: usize,
+    pub precision: Kind,
+    /// What dropout is drawn from.
+    pub dropout: u64,
     /// `pass` counts up.
     pub at: Moment,
+    /// Of each pass, where activations are not kept: the moment it was of, and what it left.
+    pub tapes: Option<Vec<(Moment, Tape)>>,
 }
 
 impl StepPasses<'_> {
     fn forward(&mut self, words: Option<&dyn Fn(&Values) -> Values>) -> Values {
         let in_pass = InPass { method: self.method, arena: &self.subject.arena, at: Some(self.at), words };
+        let mut pass = Pass::train(in_pass.hooks()).in_precision(self.precision);
+        pass.tape = self.tapes.as_ref().map(|_| Tape::new(stream(self.dropout, "layers", u64::from(self.at.pass))));
+        let logits = self.subject.encoder.forward(self.input, &mut pass);
+        let tapes = self.tapes.iter_mut().zip(pass.tape);
+        tapes.for_each(|(tapes, tape)| tapes.push((self.at, tape)));
         self.at.pass += 1;
-        Values(self.subject.encoder.forward(self.input, &mut Pass::train(in_pass.hooks())))
+        Values(logits)
     }
 }
 
@@ -93,7 +105,7 @@ impl Passes<Values> for StepPasses<'_> {
     }
 
     fn loss(&mut self, logits: &Values) -> Values {
-        Values(loss::mean(&logits.0, self.labels))
+        Values(loss::share(&logits.0, self.labels, self.of))
     }
 
     fn divergence(&mut self, a: &Values, b: &Values) -> Values {
@@ -101,7 +113,7 @@ impl Passes<Values> for StepPasses<'_> {
     }
 
     fn examples(&self) -> f64 {
-        self.labels.len() as f64
+        self.of as f64
     }
 }
 

@@ -21,6 +21,12 @@ pub fn mean(logits: &Tensor, labels: &Labels) -> Tensor {
     reduced(logits, labels, Reduction::Mean)
 }
 
+/// What these examples add to the mean over a batch of `of`.
+pub fn share(logits: &Tensor, labels: &Labels, of: usize) -> Tensor {
+    let mean = mean(logits, labels);
+    if labels.len() == of as i64 { mean } else { mean * (labels.len() as f64 / of as f64) }
+}
+
 /// Sum over the batch: its gradient with respect to one example's activations is that example's own.
 pub fn sum(logits: &Tensor, labels: &Labels) -> Tensor {
     reduced(logits, labels, Reduction::Sum)

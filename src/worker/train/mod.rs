@@ -6,6 +6,7 @@ pub mod evaluate;
 #[cfg(test)]
 pub mod example;
 pub mod fisher;
+pub mod gradient;
 pub mod hooks;
 pub mod loss;
 pub mod schedule;
@@ -18,15 +19,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::arena::Values;
-use crate::method::{Combination, Hook, Method, Moment, stream};
+use crate::method::{Combination, Hook, Method, Moment};
 use crate::plan::Run;
 use crate::record::{Epoch, Outcome};
-use crate::task::batch::{Batch, epoch_order, sample};
+use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
 use anyhow::Result;
 use checkpoint::Checkpoint;
-use hooks::StepPasses;
+use gradient::Step;
 use schedule::Schedule;
 use steps::StepLog;
 use study::RunStudy;
@@ -123,25 +124,20 @@ pub fn train(
         let from = within as usize * recipe.batch_size as usize;
         let rows = &order[from..picked.len().min(from + recipe.batch_size as usize)];
         let rows: Vec<u32> = rows.iter().map(|&i| picked[i as usize]).collect();
-        let batch = Batch::of(&data.train, &rows, subject.pad());
 
         let step = done + 1;
-        let at = Moment { seed: run.seed, step, steps: total, pass: 0 };
+        let at = Moment { seed: run.seed, step, steps: total, pass: 0, token: 0 };
         if method.has(Hook::Turn) {
             let picked = &picked;
             let mut study = RunStudy { run, task, subject, data, picked, places, listener, note: None };
             method.turn(&mut study, at);
         }
-        // A stream of its own for each step, so that neither the method's draws nor a resumption shifts dropout.
-        tch::manual_seed(stream(run.seed, "dropout", u64::from(step)) as i64);
-        let (input, labels) = (subject.input(&batch), subject.labels(&batch));
-        let mut passes = StepPasses { subject, method: &method, input: &input, labels: &labels, at };
-        let Values(loss) = method.loss(&mut passes, at);
-        subject.arena.backward(&loss);
+        let precision = subject.precision;
+        let batch = Step { tokens: &data.train, picks: &rows, recipe, precision, dropout: "dropout", at };
+        let loss = batch.gradient(subject, &method);
         let rate = schedule.rate(step);
         hooks::raw(&mut subject.arena, &mut method, at, rate);
         let norm = hooks::norm(&subject.arena);
-        let loss = loss.double_value(&[]);
         if !(loss.is_finite() && norm.is_finite()) {
             return Ok(Ending::Diverged { step });
         }

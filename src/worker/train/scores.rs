@@ -36,6 +36,10 @@ struct FisherKey<'a> {
 #[derive(Serialize)]
 struct PerBatchKey {
     batch_size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    micro_batch: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    gradient_checkpointing: bool,
     max_grad_norm: f64,
     dropout: [f64; 3],
     shuffle: bool,
@@ -65,6 +69,8 @@ impl RunStudy<'_> {
             head_seed: (!self.subject.has_stored_head()).then_some(seed),
             per_batch: (kind == Fisher::PerBatch).then_some(PerBatchKey {
                 batch_size: recipe.batch_size,
+                micro_batch: recipe.micro_batch,
+                gradient_checkpointing: recipe.gradient_checkpointing,
                 max_grad_norm: recipe.max_grad_norm,
                 dropout: self.subject.dropout(),
                 shuffle: recipe.shuffle,
@@ -122,8 +128,7 @@ impl RunStudy<'_> {
             Fisher::PerBatch => {
                 let order = epoch_order(self.picked.len(), stream(seed, "fisher", 0), 0, recipe.shuffle);
                 let order: Vec<u32> = order.into_iter().map(|i| self.picked[i as usize]).collect();
-                let (batch, norm) = (recipe.batch_size as usize, recipe.max_grad_norm);
-                fisher::per_batch(self.subject, tokens, &order, batch, norm, seed, &mut pause)
+                fisher::per_batch(self.subject, tokens, &order, recipe, seed, &mut pause)
             }
         }?;
         if let Some(own) = own_head {

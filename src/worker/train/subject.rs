@@ -12,11 +12,14 @@ use crate::model::{Account, Config};
 use crate::network::encoder::shapes;
 use crate::network::weights;
 use crate::network::{Encoder, Input};
+use crate::plan::{Precision, Recipe};
 use crate::task::batch::Batch;
 
 pub struct Subject {
     pub arena: Arena,
     pub encoder: Encoder,
+    /// What the products of training and evaluation are computed in.
+    pub precision: Kind,
     /// The config as it lies on disk.
     config: Config,
     account: Account,
@@ -45,7 +48,7 @@ impl Subject {
         let account = weights::load(&mut arena, &config, labels, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
         no_grad(|| arena.start.copy_(&arena.theta));
-        Ok(Subject { arena, encoder, config, account, classes })
+        Ok(Subject { arena, encoder, precision: Kind::Float, config, account, classes })
     }
 
     /// Whether the subject holds just the adapters that a method adds.
@@ -56,15 +59,19 @@ impl Subject {
         held == wanted.into_iter().map(|shape| (shape.name, shape.shape)).collect::<Vec<_>>()
     }
 
-    /// Back to the pre-trained point, with the head of `seed` and the dropout of a recipe.
-    pub fn reset(&mut self, seed: u64, dropout: Option<f64>) {
+    /// Back to the pre-trained point, with the head of `seed` and the dropout and precision of a recipe.
+    pub fn reset(&mut self, seed: u64, recipe: &Recipe) {
         no_grad(|| self.arena.theta.copy_(&self.arena.start));
         self.arena.free();
         for part in &mut self.arena.layout.parts {
             part.pretrained = part.role != Role::Adapter && !self.account.fresh.contains(&part.index);
         }
         self.draw_head(seed);
-        self.encoder.config = self.config.clone().with_dropout(dropout);
+        self.encoder.config = self.config.clone().with_dropout(recipe.dropout);
+        self.precision = match recipe.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        };
     }
 
     /// Takes values for some parts as the checkpoint's own: resets go back to them.

@@ -9,6 +9,8 @@ use crate::arena::{Stretch, gather};
 use crate::method::{METHODS, Part, Role};
 use crate::record::mask::Mask;
 
+mod passes;
+
 /// Asks for a pause when so many steps are done.
 struct Quiet {
     pause_after: Option<u32>,
@@ -107,7 +109,7 @@ fn outside_the_child_nothing_moves_in_the_paper_and_decay_alone_in_the_code() {
         begun.recipe.warmup = 0.5; // whose first step has rate 0
         train_on(&example, &mut subject, &begun, &Folder::new(), None);
         let begun = subject.arena.theta.copy();
-        subject.reset(run.seed, run.recipe.dropout);
+        subject.reset(run.seed, &run.recipe);
         let outcome = outcome(train_on(&example, &mut subject, &run, &folder, None));
         let note = outcome.mask.expect("a mask");
         let mask = Mask::read(&folder.places().masks.join(format!("{}.mask", note.key))).expect("a mask file");
@@ -160,8 +162,7 @@ fn the_kept_count_is_exact_at_every_reserve_rate() {
 #[test]
 fn a_run_put_aside_goes_on_bit_for_bit_by_every_method() {
     let example = Example::new_head();
-    for mode in modes() {
-        let run = lively(mode);
+    for (mode, run) in modes().into_iter().map(|mode| (mode, lively(mode))).chain(passes::unlike()) {
         let (calm, broken) = (Folder::new(), Folder::new());
         let mut undisturbed = example.subject(&run);
         let expected = outcome(train_on(&example, &mut undisturbed, &run, &calm, None));
@@ -193,7 +194,7 @@ fn a_run_leaves_nothing_behind_for_the_next_one() {
             assert!(!subject.has_adapters(&|_| Vec::new()), "{mode}: its model must be loaded anew");
             continue;
         }
-        subject.reset(plain.seed, plain.recipe.dropout);
+        subject.reset(plain.seed, &plain.recipe);
         let found = outcome(train_on(&example, &mut subject, &plain, &Folder::new(), None));
         assert_eq!(found, expected, "after {mode}");
         assert!(subject.arena.theta.equal(&fresh.arena.theta), "after {mode}");
