@@ -152,7 +152,7 @@ fn a_sweep_over_a_model_of_the_hub_is_planned_fetched_run_and_noted() {
     let id = desk.sandbox.records()[0]["id"].as_str().expect("an id").to_owned();
     let list: serde_json::Value =
         serde_json::from_str(&desk.expect(0, &["plan", "sweep.toml", "--json"]).out).expect("JSON");
-    assert_eq!((list[0]["id"].as_str(), list[0]["reason"].as_str()), (Some(id.as_str()), Some("new")));
+    assert_eq!((list[0]["id"].as_str(), list[0]["reason"].as_str()), (Some(id.as_str()), Some("done")));
 }
 
 #[test]
