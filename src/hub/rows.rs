@@ -200,14 +200,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
+        const CLASSES: Field = Field::Class("label", &["0", "1"], None);
         let folder = tempfile::tempdir().unwrap();
         let path = parquet(folder.path(), vec![series("text", ["a", "b"]), series("label", [0i64, 5])]);
         let fails = |rows: usize, columns: Columns| {
             convert(&file(rows, columns), Layout::Tsv { header: false }, std::slice::from_ref(&path)).unwrap_err()
         };
         assert!(fails(3, &[("s", Field::Text("text"))]).contains("2 rows came for X/train.tsv, and 3 were published"));
-        const CLASSES: Columns = &[("y", Field::Class("label", &["0", "1"], None))];
-        assert!(fails(2, CLASSES).contains("row 1: the label is 5, not one of the 2 classes"));
+        assert!(fails(2, &[("y", CLASSES)]).contains("row 1: the label is 5, not one of the 2 classes"));
         assert!(fails(2, &[("s", Field::Text("sentence"))]).contains("sentence"));
         assert!(fails(2, &[("w", Field::Word("text", &[("a", "A")]))]).contains("unknown label \"b\""));
         std::fs::write(&path, "not parquet").unwrap();
