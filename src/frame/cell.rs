@@ -222,6 +222,7 @@ fn shown(value: &AnyValue) -> String {
     match value {
         AnyValue::Null => "default".to_owned(),
         AnyValue::String(word) => (*word).to_owned(),
+        AnyValue::StringOwned(word) => word.to_string(),
         AnyValue::Float64(x) if *x != 0.0 && x.abs() < 1e-3 => format!("{x:e}"),
         other => other.to_string(),
     }

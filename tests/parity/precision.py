@@ -34,10 +34,11 @@ def main():
     folder = os.path.join(make.HERE, "tiny-bert")
     make.load = under_autocast(make.load)
     runs = {"vanilla": make.train(folder, "vanilla"), "regression": make.train(folder, "vanilla", regression=True)}
+    runs = {name: {"losses": run["losses"], "norms": run["norms"]} for name, run in runs.items()}
     with open(os.path.join(make.HERE, "precision.json"), "w") as f:
         json.dump(runs, f, indent=1)
     for name, run in runs.items():
-        print(name, run["losses"][0], "->", run["losses"][-1], "score", run["score"])
+        print(name, run["losses"][0], "->", run["losses"][-1])
 
 
 if __name__ == "__main__":
