@@ -32,6 +32,9 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
+/// Picks files from the names of all in a repository; `Err` says what is not among them.
+pub type Choose<'a> = dyn Fn(&[String]) -> Result<Vec<String>, String> + 'a;
+
 /// Who is told how a fetch goes.
 pub trait Watch {
     /// A file of `size` bytes is being fetched, and `have` of them are here.
@@ -64,11 +67,11 @@ impl Hub {
         Ok(fetched)
     }
 
-    /// Files of a data set; `choose` picks them from the names of all.
+    /// Files of a data set; `choose` picks them.
     pub fn fetch_files(
         &self,
         about: &Reference,
-        choose: &dyn Fn(&[String]) -> Result<Vec<String>, String>,
+        choose: &Choose,
         watch: &dyn Watch,
     ) -> Result<(Fetched, Vec<PathBuf>), Error> {
         let (commit, there) = self.list(about, watch)?;
@@ -81,12 +84,7 @@ impl Hub {
     }
 
     /// What [`Hub::fetch_files`] would bring.
-    pub fn describe_files(
-        &self,
-        about: &Reference,
-        choose: &dyn Fn(&[String]) -> Result<Vec<String>, String>,
-        watch: &dyn Watch,
-    ) -> Result<Vec<Remote>, Error> {
+    pub fn describe_files(&self, about: &Reference, choose: &Choose, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let (commit, there) = self.list(about, watch)?;
         let chosen = choose(&there).map_err(|what| Error::Lacks { about: about.clone(), what })?;
         chosen.iter().map(|file| self.describe(about, &commit, file, watch)).collect()

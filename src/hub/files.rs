@@ -46,7 +46,7 @@ pub fn has_model(folder: &Path) -> bool {
     let whole = |name: &&&str| {
         has(name) && shards_in(folder, name).is_some_and(|shards| shards.iter().all(|shard| has(&shard.as_str())))
     };
-    has(&"config.json") && VOCABULARY.iter().any(|name| has(name)) && WEIGHTS.iter().any(|name| whole(&name))
+    has(&"config.json") && VOCABULARY.iter().any(has) && WEIGHTS.iter().any(|name| whole(&name))
 }
 
 /// The shards that an index names, once each; none for what is no index, and `None` for one that cannot be read.

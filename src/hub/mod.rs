@@ -22,7 +22,7 @@ mod verify;
 pub use cache::{Cached, Snapshot};
 pub use disk::free_bytes;
 pub use error::{Error, bytes};
-pub use fetch::{Fetched, Remote, Watch};
+pub use fetch::{Choose, Fetched, Remote, Watch};
 pub use files::{has_model, model_files};
 pub use reference::Reference;
 pub use settings::Settings;
