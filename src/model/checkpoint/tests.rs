@@ -184,7 +184,9 @@ fn safetensors_win_over_torch_save_and_files_are_those_that_are_read() {
 }
 
 /// All forms of a file, each with its reader.
-fn readers() -> Vec<(&'static str, fn(&[u8]) -> Result<BTreeMap<String, Entry>>)> {
+type Reader = fn(&[u8]) -> Result<BTreeMap<String, Entry>>;
+
+fn readers() -> Vec<(&'static str, Reader)> {
     vec![
         ("model/safetensors/model.safetensors", safetensors),
         ("forms.bin", torch_save::read),
