@@ -183,9 +183,9 @@ fn safetensors_win_over_torch_save_and_files_are_those_that_are_read() {
     assert_eq!(shards[..2], ["pytorch_model.bin.index.json", "pytorch_model-00001-of-00003.bin"]);
 }
 
-/// All forms of a file, each with its reader.
 type Reader = fn(&[u8]) -> Result<BTreeMap<String, Entry>>;
 
+/// All forms of a file, each with its reader.
 fn readers() -> Vec<(&'static str, Reader)> {
     vec![
         ("model/safetensors/model.safetensors", safetensors),
