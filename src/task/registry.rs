@@ -209,7 +209,8 @@ fn find(name: &str, data_dirs: &[PathBuf], is_trained: bool) -> Result<Task, Err
     let remedy = match entry.origin {
         Origin::Demo => "`make setup` (scripts/fetch-demo.sh) gets it".to_owned(),
         Origin::Official(release) => format!(
-            "It is part of {release}: put it in a folder {}/ under the data folder, which is given with --data or SWEEP_DATA",
+            "It is part of {release}: `sweep fetch --task {name}` gets it from the hub, or put it in a folder {}/ under the data \
+             folder, which is given with --data or SWEEP_DATA",
             entry.folder
         ),
     };

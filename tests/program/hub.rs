@@ -33,6 +33,7 @@ impl Desk {
         for name in ["http_proxy", "https_proxy", "all_proxy", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"] {
             command.env_remove(name);
         }
+        command.env_remove("HF_HUB_OFFLINE").env_remove("HF_HUB_CACHE");
         command.env("HOME", self.sandbox.path("home")).env("HF_ENDPOINT", &self.endpoint);
         command.env("HF_HUB_DOWNLOAD_TIMEOUT", "0.5").env_remove("XDG_CACHE_HOME");
         command.envs(self.more.iter().map(|(name, value)| (name, value)));

@@ -73,6 +73,8 @@ impl Sandbox {
         for variable in ["SWEEP_DATA", "SWEEP_MODELS", "SWEEP_RESULTS"] {
             command.env_remove(variable);
         }
+        // No network, and no cache of the user's.
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", self.path("hub"));
         command
     }
 

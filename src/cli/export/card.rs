@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::config::words;
 use crate::cli::trained::Trained;
 use crate::frame::duration;
+use crate::plan::Precision;
 use crate::task::Labels;
 
 /// A model card in Markdown.
@@ -19,7 +20,7 @@ pub fn card(trained: &Trained, is_adapter: bool) -> String {
     let is_folder = run.model.name.starts_with(['/', '.']);
     let model = if is_folder { run.model.name.rsplit('/').next().unwrap_or_default() } else { &run.model.name };
     if !is_folder {
-        text += &format!("base_model: {model}\n");
+        text += &format!("base_model: {}\n", model.split('@').next().unwrap_or(model));
     }
     text += "---\n\n";
     let what = if is_adapter { "A LoRA adapter for" } else { "The model" };
@@ -42,6 +43,10 @@ pub fn card(trained: &Trained, is_adapter: bool) -> String {
             add(&mut text, format_args!("| {metric} | {score} |"));
         }
         add(&mut text, format_args!("\nTrained on {} examples, scored on {}.", examples.0, examples.1));
+        if run.recipe.precision == Precision::Bf16 {
+            let say = "Products were computed in bf16 over these fp32 weights; in fp32 scores may differ a little.";
+            add(&mut text, format_args!("\n{say}"));
+        }
     }
     text += &usage(trained, is_adapter);
     add(&mut text, format_args!("\n## Settings\n\n| setting | value |\n| :-- | :-- |"));
