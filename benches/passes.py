@@ -6,6 +6,7 @@ Every text has 128 tokens. A run is two steps; its time is that of the phase `tr
 """
 
 import csv
+import itertools
 import os
 import subprocess
 import sys
@@ -43,7 +44,10 @@ max_length = 128
 epochs = 1
 """)
         sweep = os.path.join(PROJECT, "target", "release", "sweep")
-        subprocess.run([sweep, "run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "1"], cwd=folder, check=True)
+        # A process keeps memory that a run before took, so each setting has its own.
+        for precision, again, cut in itertools.product(("fp32", "bf16"), ("false", "true"), (max(rows // 4, 1), None)):
+            only = f"precision={precision} and gradient_checkpointing={again}" + (f" and micro_batch={cut}" if cut else "")
+            subprocess.run([sweep, "run", "sweep.toml", "--devices", "cpu", "--slots-per-device", "1", "--only", only], cwd=folder, check=True)
         with open(os.path.join(folder, "results", "passes", "runs.csv")) as f:
             runs = list(csv.DictReader(f))
     print(f"{'precision':10} {'checkpointing':14} {'micro-batch':12} {'s a step':>9} {'peak MiB':>9}")

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draft::Draft;
 use super::trained::{Source, Trained};
 use super::{Exit, Refusal, print};
+use crate::model;
 use crate::plan::Choice;
 use crate::protocol::{Form, Message, Order};
 use crate::record::Record;
@@ -27,20 +28,6 @@ const FORMAT: u32 = 1;
 /// Files that an export may consist of besides those of a tokenizer.
 const OWNED: &[&str] =
     &["config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors", "README.md", NOTE];
-
-/// Files of a tokenizer, taken over as they are.
-const TOKENIZER: &[&str] = &[
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-];
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -92,7 +79,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     } else {
         write_json(&folder.join("config.json"), &config::classifier(&trained.model, &trained.task)?)?;
     }
-    for name in TOKENIZER {
+    for name in model::TOKENIZER {
         let from = trained.model.join(name);
         if from.is_file() {
             fs::copy(&from, folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -224,6 +224,10 @@ pub fn broken(error: &IoError) -> Failing {
         std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
             Failing::Unreachable(error.to_string())
         }
+        // The system's resolver gives its failures no kind of their own.
+        _ if error.to_string().contains("failed to lookup address") => {
+            Failing::Unreachable("its name is not known here".to_owned())
+        }
         _ => Failing::Broken(error.to_string()),
     }
 }

@@ -3,23 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Fetched where they are: what a tokenizer may be made of.
-const TOKENIZER: &[&str] = &[
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
-
-/// Each of these makes a tokenizer, the merges of vocab.json besides.
-const VOCABULARY: &[&str] =
-    &["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model"];
+use crate::model::{TOKENIZER, VOCABULARIES};
 
 /// Weights in the order in which they are preferred; an index names files beside it.
 const WEIGHTS: &[&str] =
@@ -33,7 +17,7 @@ pub fn model_files(there: &[String]) -> Result<Vec<&'static str>, &'static str> 
     if !there.contains("config.json") {
         return Err("config.json");
     }
-    if !VOCABULARY.iter().any(|name| has(&name)) {
+    if !VOCABULARIES.iter().any(|name| has(&name)) {
         return Err("tokenizer (tokenizer.json, vocab.txt, vocab.json or a SentencePiece model)");
     }
     let weights = WEIGHTS.iter().find(has).ok_or("weights (model.safetensors or pytorch_model.bin)")?;
@@ -46,7 +30,7 @@ pub fn has_model(folder: &Path) -> bool {
     let whole = |name: &&&str| {
         has(name) && shards_in(folder, name).is_some_and(|shards| shards.iter().all(|shard| has(&shard.as_str())))
     };
-    has(&"config.json") && VOCABULARY.iter().any(has) && WEIGHTS.iter().any(|name| whole(&name))
+    has(&"config.json") && VOCABULARIES.iter().any(has) && WEIGHTS.iter().any(|name| whole(&name))
 }
 
 /// The shards that an index names, once each; none for what is no index, and `None` for one that cannot be read.

@@ -40,8 +40,22 @@ const CONTENT: &[&str] = &[
     "added_tokens.json",
 ];
 
+/// What a tokenizer may be made of.
+pub const TOKENIZER: &[&str] = &[
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
 /// Files of which one holds the vocabulary; which one that must be is the tokenizer's affair.
-const VOCABULARIES: &[&str] =
+pub const VOCABULARIES: &[&str] =
     &["tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model"];
 
 /// Finds the folder of a model: a path as it stands, or a name under one of the model directories.
