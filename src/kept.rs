@@ -37,9 +37,21 @@ impl Kept {
         self.folder.join("theta.safetensors")
     }
 
+    /// Whether θ is what was written.
+    pub fn is_whole(&self, note: &Note) -> bool {
+        hash(&self.theta()).is_ok_and(|hash| hash == note.hash)
+    }
+
     /// `None` where the model is not kept.
     pub fn note(&self) -> Option<Note> {
         let note = serde_json::from_slice(&std::fs::read(self.folder.join("note.json")).ok()?).ok()?;
         self.theta().is_file().then_some(note)
     }
+}
+
+/// Hash of a file's content.
+pub fn hash(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }

@@ -15,27 +15,37 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Whether a folder may be written here: in a place that is empty or not there yet; with `force` in any folder.
+    /// Whether a folder may be written here: in a place that is empty or not there yet; with `force` also where an
+    /// earlier call wrote. `mark` is a file that only such a folder has; without it, any folder is taken.
     ///
     /// # Errors
     /// A place that holds something.
-    pub fn check(place: &Path, force: bool) -> Result<()> {
+    pub fn check(place: &Path, force: bool, mark: Option<&str>) -> Result<()> {
         if place.exists() && !place.is_dir() {
             return Err(Refusal(format!("{} is a file; name a folder", place.display())).into());
         }
-        if !force && place.is_dir() && fs::read_dir(place)?.next().is_some() {
-            let say = format!("{} is not empty; --force replaces what an earlier call wrote there", place.display());
-            return Err(Refusal(say).into());
+        if !place.is_dir() || fs::read_dir(place)?.next().is_none() {
+            return Ok(());
         }
-        Ok(())
+        let say = match mark.filter(|mark| !place.join(mark).is_file()) {
+            _ if !force => {
+                format!("{} is not empty; --force replaces what an earlier call wrote there", place.display())
+            }
+            Some(mark) => format!(
+                "{} holds files that no earlier call wrote (there is no {mark}): name another folder",
+                place.display()
+            ),
+            None => return Ok(()),
+        };
+        Err(Refusal(say).into())
     }
 
     /// Begins a folder for a place.
     ///
     /// # Errors
     /// As [`Draft::check`]; a folder that cannot be made.
-    pub fn begin(place: &Path, force: bool) -> Result<Draft> {
-        Draft::check(place, force)?;
+    pub fn begin(place: &Path, force: bool, mark: Option<&str>) -> Result<Draft> {
+        Draft::check(place, force, mark)?;
         let place = std::path::absolute(place)?;
         let name = place.file_name().ok_or_else(|| Refusal(format!("{} is no place for a folder", place.display())))?;
         let draft = place.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
@@ -94,12 +104,12 @@ mod tests {
     fn a_folder_is_there_whole_or_not_at_all() {
         let home = tempfile::tempdir().unwrap();
         let place = home.path().join("a/b");
-        let draft = Draft::begin(&place, false).unwrap();
+        let draft = Draft::begin(&place, false, None).unwrap();
         fs::write(draft.path().join("x"), "1").unwrap();
         assert!(!place.exists());
         drop(draft);
         assert_eq!(names(&home.path().join("a")), [""; 0]);
-        let draft = Draft::begin(&place, false).unwrap();
+        let draft = Draft::begin(&place, false, None).unwrap();
         fs::write(draft.path().join("x"), "1").unwrap();
         draft.finish(&[]).unwrap();
         assert_eq!((names(&home.path().join("a")), names(&place)), (vec!["b".to_owned()], vec!["x".to_owned()]));
@@ -111,10 +121,13 @@ mod tests {
         for (name, text) in [("x", "old"), ("stale", "old"), ("theirs", "old")] {
             fs::write(home.path().join(name), text).unwrap();
         }
-        let refused = Draft::begin(home.path(), false).err().unwrap().to_string();
+        let refused = Draft::begin(home.path(), false, None).err().unwrap().to_string();
         assert!(refused.contains("is not empty; --force"), "{refused}");
-        assert!(Draft::begin(&home.path().join("x"), true).err().unwrap().to_string().contains("is a file"));
-        let draft = Draft::begin(home.path(), true).unwrap();
+        let marked = |mark| Draft::begin(home.path(), true, Some(mark)).err().map(|error| error.to_string());
+        assert!(marked("note").is_some_and(|say| say.contains("no earlier call wrote (there is no note)")));
+        assert_eq!(marked("theirs"), None);
+        assert!(Draft::begin(&home.path().join("x"), true, None).err().unwrap().to_string().contains("is a file"));
+        let draft = Draft::begin(home.path(), true, None).unwrap();
         fs::write(draft.path().join("x"), "new").unwrap();
         draft.finish(&["x", "stale"]).unwrap();
         assert_eq!(names(home.path()), ["theirs", "x"]);

@@ -60,16 +60,19 @@ struct Note {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     // Before anything is trained for it.
-    Draft::check(&arguments.dir, arguments.force)?;
+    let draft = Draft::begin(&arguments.dir, arguments.force, Some(NOTE))?;
     let trained = arguments.source.find(&arguments.run, arguments.sweep.as_deref())?;
     let is_lora = trained.record.run.method.parts().any(|part| part == "lora");
     if arguments.adapter && !is_lora {
         let say = format!("{} trained no adapter: leave --adapter out", trained.record.run.label());
         return Err(Refusal(say).into());
     }
+    if arguments.dir.canonicalize().is_ok_and(|dir| trained.model.canonicalize().is_ok_and(|model| model == dir)) {
+        let say = format!("{} is the model that the run began with: name another folder", arguments.dir.display());
+        return Err(Refusal(say).into());
+    }
     let interrupts = Interrupts::from_signals()?;
     let mut worker = arguments.source.open(&trained, &interrupts)?;
-    let draft = Draft::begin(&arguments.dir, arguments.force)?;
     let form = if arguments.adapter { Form::Adapter } else { Form::Merged };
     let answer = worker.ask(&Order::Export { folder: draft.path().to_owned(), form })?;
     let Message::Exported { adapted, saved } = answer else { bail!("the worker's answer is no export: {answer:?}") };
@@ -85,7 +88,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
             fs::copy(&from, folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
         }
     }
-    let note = Note { format: FORMAT, record: trained.record.clone(), task: without_folders(&trained.task) };
+    let mut record = trained.record.clone();
+    record.run.model.name = card::model_name(&record.run.model.name).to_owned();
+    let note = Note { format: FORMAT, record, task: without_folders(&trained.task) };
     write_json(&folder.join(NOTE), &note)?;
     fs::write(folder.join("README.md"), card::card(&trained, arguments.adapter))?;
     draft.finish(OWNED)?;
@@ -108,8 +113,13 @@ pub fn exported(folder: &Path) -> Result<Option<Trained>> {
     }
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let read = serde_json::from_slice(&text);
-    let Note { mut record, task, .. } =
+    let Note { format, mut record, task } =
         read.map_err(|why| Refusal(format!("{} is damaged ({why}); export the run again", path.display())))?;
+    if format != FORMAT {
+        let say =
+            format!("{} has format {format}, and this program knows {FORMAT}; export the run again", path.display());
+        return Err(Refusal(say).into());
+    }
     // What a method does at evaluation is in the weights already.
     record.run.method = Choice { name: "vanilla".to_owned(), numbers: Default::default() };
     Ok(Some(Trained { record, task, model: std::path::absolute(folder)?, cache: None }))

@@ -38,14 +38,14 @@ pub struct Arguments {
 type Taken = Result<(Trained, Conversation), String>;
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    Draft::check(&arguments.dir, arguments.force)?;
+    Draft::check(&arguments.dir, arguments.force, None)?;
     let places = arguments.source.places();
     let recorded = Recorded::open(&arguments.sweep, places.results.as_deref(), places.profile.as_deref())?;
     let records = candidates(arguments, &recorded)?;
     let given = places.data.clone().into_iter();
     let data: Vec<PathBuf> = given.chain(recorded.data.iter().cloned()).chain([PathBuf::from("data")]).collect();
     let interrupts = Interrupts::from_signals()?;
-    let draft = Draft::begin(&arguments.dir, arguments.force)?;
+    let draft = Draft::begin(&arguments.dir, arguments.force, None)?;
     let (mut written, mut missing) = (Vec::new(), Vec::new());
     let mut tasks: Vec<&str> = TEST_SETS.iter().map(|set| set.task).collect();
     tasks.sort_unstable();
@@ -69,8 +69,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         let reasons: Vec<String> = missing.iter().map(|(file, why)| format!("\n{file}: {why}")).collect();
         return Err(Refusal(format!("nothing can be written:{}", reasons.concat())).into());
     }
-    let names: Vec<String> = TEST_SETS.iter().map(|set| format!("{}.tsv", set.name)).collect();
-    draft.finish(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    // Files of other tasks may come from an earlier call, of another sweep.
+    draft.finish(&[])?;
     for (file, what) in &written {
         print(&format!("{file:<12} {what}"))?;
     }
@@ -94,6 +94,16 @@ fn candidates(arguments: &Arguments, recorded: &Recorded) -> Result<Vec<Record>>
         modes.sort_unstable();
         modes.dedup();
         let say = format!("{} has no record of mode \"{mode}\"; {}", recorded.manifest.name, suggestion(mode, modes));
+        return Err(Refusal(say).into());
+    }
+    if let Some(seed) = arguments.seed
+        && !records.iter().any(|record| record.run.seed == seed)
+    {
+        let mut seeds: Vec<u64> = records.iter().map(|record| record.run.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        let say = format!("{} has no record of seed {seed}; it has {}", recorded.manifest.name, seeds.join(", "));
         return Err(Refusal(say).into());
     }
     records.retain(|record| {

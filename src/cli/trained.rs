@@ -83,12 +83,19 @@ impl Source {
             return Err(Refusal(say).into());
         }
         let kept = Kept::at(&store.cache(), &record.run.training_id());
-        let note = match kept.note() {
+        let note = kept.note();
+        let is_damaged = note.as_ref().is_some_and(|note| !kept.is_whole(note));
+        let note = match note.filter(|_| !is_damaged) {
             Some(note) => note,
             None if self.train => {
                 self.train_again(store, &mut record, sweep)?;
                 let lost = || Refusal(format!("{} was written and is gone again", kept.folder.display()));
                 kept.note().ok_or_else(lost)?
+            }
+            None if is_damaged => {
+                let folder = kept.folder.display();
+                let say = format!("the model of run {} in {folder} is damaged: --train trains it again", record.id);
+                return Err(Refusal(say).into());
             }
             None => {
                 let say = format!(

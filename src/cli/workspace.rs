@@ -256,9 +256,24 @@ impl Workspace {
         let names: BTreeSet<&str> = meant.iter().map(|run| run.task.name.as_str()).collect();
         let tasks = self.tasks.values().filter(|task| names.contains(task.name.as_str())).chain(self.others.all());
         let mut faults: Vec<String> = tasks.filter_map(|task| task.check().err().map(|e| format!("{e:#}"))).collect();
-        let meant = self.runs.iter().filter(|(_, run)| self.takes(run));
-        let models: BTreeSet<&PathBuf> = meant.filter_map(|(_, run)| self.models.get(&run.model.name)).collect();
-        faults.extend(models.iter().filter_map(|folder| Tokenizer::open(folder).err().map(|e| format!("{e:#}"))));
+        let mut lengths: BTreeMap<&PathBuf, BTreeSet<(usize, usize)>> = BTreeMap::new();
+        for run in meant {
+            let texts = self.tasks.get(&run.task.name).map_or(1, |task| task.text.len());
+            let Some(folder) = self.models.get(&run.model.name) else { continue };
+            lengths.entry(folder).or_default().insert((run.recipe.max_length as usize, texts));
+        }
+        for (folder, lengths) in lengths {
+            let tokenizer = Tokenizer::open(folder);
+            let fault = |error: anyhow::Error| format!("{error:#}");
+            let short = |tokenizer: &Tokenizer| {
+                let fault = |(length, texts): &(usize, usize)| tokenizer.check_length(*length, *texts).err();
+                lengths.iter().find_map(fault)
+            };
+            faults.extend(match &tokenizer {
+                Ok(tokenizer) => short(tokenizer).map(fault),
+                Err(error) => Some(format!("{error:#}")),
+            });
+        }
         if faults.is_empty() { Ok(()) } else { Err(Refusal(faults.join("\n")).into()) }
     }
 }

@@ -107,14 +107,21 @@ impl Tokenizer {
         &self.hash
     }
 
-    /// Tokens of every row, special tokens added, the longer text of a pair cut first until `max_length` tokens remain.
-    /// Runs on all threads of rayon's pool.
-    pub fn encode(&self, rows: &[Row], max_length: usize) -> Result<Tokens> {
-        let texts = rows.iter().map(|row| row.text.len()).max().unwrap_or(1);
+    /// # Errors
+    /// `max_length` has no room for the special tokens and one token of each of so many texts.
+    pub fn check_length(&self, max_length: usize, texts: usize) -> Result<()> {
         let special = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(texts == 2));
         if max_length < special + texts {
             bail!("max_length {max_length} leaves no room for the text: it must be at least {}", special + texts);
         }
+        Ok(())
+    }
+
+    /// Tokens of every row, special tokens added, the longer text of a pair cut first until `max_length` tokens remain.
+    /// Runs on all threads of rayon's pool.
+    pub fn encode(&self, rows: &[Row], max_length: usize) -> Result<Tokens> {
+        let texts = rows.iter().map(|row| row.text.len()).max().unwrap_or(1);
+        self.check_length(max_length, texts)?;
         let mut cut = self.inner.clone();
         let (strategy, direction) = (TruncationStrategy::LongestFirst, self.direction);
         cut.with_truncation(Some(TruncationParams { max_length, strategy, direction, ..TruncationParams::default() }))

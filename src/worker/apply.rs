@@ -201,6 +201,11 @@ impl View for Stored {
 fn write(tensors: Vec<(String, Stored)>, path: &Path) -> Result<()> {
     // Whoever loads it wants to know for which framework it was written.
     let note = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(note), path)
-        .with_context(|| format!("cannot write {}", path.display()))
+    let put = || -> Result<()> {
+        // The library makes files that only their owner may read.
+        let permissions = std::fs::File::create(path)?.metadata()?.permissions();
+        safetensors::serialize_to_file(tensors, Some(note), path)?;
+        Ok(std::fs::set_permissions(path, permissions)?)
+    };
+    put().with_context(|| format!("cannot write {}", path.display()))
 }

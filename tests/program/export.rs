@@ -365,7 +365,7 @@ fn predictions_come_from_arguments_files_and_pipes() {
     sandbox.expect(0, &["predict", &id, "a", "b"]);
     std::fs::write(sandbox.path(&format!("results/cache/trained/{id}/theta.safetensors")), "torn").expect("a file");
     let said = sandbox.expect(1, &["predict", &id, "a", "b"]).err;
-    assert!(said.contains("is damaged; remove that folder"), "{said}");
+    assert!(said.contains("is damaged: --train trains it again"), "{said}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::config::words;
 use crate::cli::trained::Trained;
 use crate::frame::duration;
+use crate::hub::known::KNOWN;
 use crate::plan::Precision;
 use crate::task::Labels;
 
@@ -16,11 +17,11 @@ pub fn card(trained: &Trained, is_adapter: bool) -> String {
     let run = &record.run;
     let library = if is_adapter { "peft" } else { "transformers" };
     let mut text = format!("---\nlibrary_name: {library}\npipeline_tag: text-classification\n");
+    let model = model_name(&run.model.name);
+    let (base, _) = base(model);
     // A folder of somebody's machine is no model that others could look up.
-    let is_folder = run.model.name.starts_with(['/', '.']);
-    let model = if is_folder { run.model.name.rsplit('/').next().unwrap_or_default() } else { &run.model.name };
-    if !is_folder {
-        text += &format!("base_model: {}\n", model.split('@').next().unwrap_or(model));
+    if base.contains('/') || KNOWN.iter().any(|known| known.name == base) {
+        text += &format!("base_model: {base}\n");
     }
     text += "---\n\n";
     let what = if is_adapter { "A LoRA adapter for" } else { "The model" };
@@ -77,6 +78,16 @@ pub fn card(trained: &Trained, is_adapter: bool) -> String {
     text
 }
 
+/// A model's name without the folders of the machine that trained: of a path its last part.
+pub fn model_name(name: &str) -> &str {
+    if name.starts_with(['/', '.']) { name.trim_end_matches('/').rsplit('/').next().unwrap_or(name) } else { name }
+}
+
+/// The repository and the revision in a model's name.
+pub fn base(model: &str) -> (&str, Option<&str>) {
+    model.split_once('@').map_or((model, None), |(repo, revision)| (repo, Some(revision)))
+}
+
 /// How to load it and get what `sweep predict` says.
 fn usage(trained: &Trained, is_adapter: bool) -> String {
     let Trained { record, task, .. } = trained;
@@ -84,11 +95,12 @@ fn usage(trained: &Trained, is_adapter: bool) -> String {
     let length = record.run.recipe.max_length;
     let outputs = task.labels.outputs();
     let load = if is_adapter {
+        let (base, revision) = base(model_name(&record.run.model.name));
+        let revision = revision.map_or_else(String::new, |revision| format!("revision=\"{revision}\", "));
         format!(
             "from peft import PeftModel\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n\
-             base = AutoModelForSequenceClassification.from_pretrained(\"{}\", num_labels={outputs})\n\
-             model = PeftModel.from_pretrained(base, folder).eval()",
-            record.run.model.name
+             base = AutoModelForSequenceClassification.from_pretrained(\"{base}\", {revision}num_labels={outputs})\n\
+             model = PeftModel.from_pretrained(base, folder).eval()"
         )
     } else {
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n\

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::card::{base, model_name};
 use crate::plan::Run;
 use crate::task::{Labels, Task};
 
@@ -71,10 +72,12 @@ pub fn adapter(run: &Run, adapted: &[String], saved: &[String]) -> Value {
     let alpha = number("lora_alpha");
     // PEFT's own files have a whole number here.
     let alpha = alpha.as_f64().filter(|alpha| alpha.fract() == 0.0).map_or(alpha, |alpha| json!(alpha as i64));
+    let (base, revision) = base(model_name(&run.model.name));
     json!({
         "peft_type": "LORA",
         "task_type": "SEQ_CLS",
-        "base_model_name_or_path": run.model.name,
+        "base_model_name_or_path": base,
+        "revision": revision,
         "r": number("rank"),
         "lora_alpha": alpha,
         "lora_dropout": 0.0,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::{Tensor, no_grad};
 
-use crate::kept::{Kept, Note};
+use crate::kept::{Kept, Note, hash};
 use crate::record::Outcome;
 use crate::task::Task;
 use crate::train::Subject;
@@ -14,7 +14,7 @@ use crate::train::Subject;
 /// Puts θ in its place and gives the outcome of the training; `None`, with θ as it was, if it is not here whole.
 pub fn restore(kept: &Kept, subject: &mut Subject) -> Option<Outcome> {
     let note = kept.note()?;
-    if hash(&kept.theta()).ok()? != note.hash {
+    if !kept.is_whole(&note) {
         return None;
     }
     let tensors = Tensor::read_safetensors(kept.theta()).ok()?;
@@ -49,10 +49,4 @@ pub fn write(kept: &Kept, subject: &Subject, outcome: &Outcome, task: &Task, mod
 pub fn remove(kept: &Kept) {
     // What is left behind only costs disk.
     let _ = fs::remove_dir_all(&kept.folder);
-}
-
-fn hash(path: &Path) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path)?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
