@@ -1,11 +1,11 @@
 //! `sweep fetch FILE`: all that a sweep needs from the hub, so that it runs where there is no network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::inputs::{self, Screen, data_roots, fetch, find_model, has_task, hub, model_roots};
-use super::workspace::{Absent, Inputs, Workspace};
+use super::inputs::{self, Screen, data_roots, fetch, has_task, hub, model_roots, usable_model};
+use super::workspace::{Absent, Inputs, Lacking, Workspace};
 use super::{Exit, Places, Refusal, complain, print};
 use crate::hub::{Hub, Reference, bytes};
 use crate::spec::ModelFault;
@@ -33,6 +33,8 @@ pub struct Arguments {
 struct Wanted {
     here: Vec<String>,
     absent: Vec<Absent>,
+    /// What no fetch can mend, with what is wrong.
+    broken: Vec<String>,
     data: Vec<PathBuf>,
 }
 
@@ -42,7 +44,10 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     for line in &wanted.here {
         print(&format!("here     {line}"))?;
     }
-    let (mut fetched, mut failed, mut came) = (0, 0, 0);
+    for line in &wanted.broken {
+        complain(&format!("failed   {line}"));
+    }
+    let (mut fetched, mut failed, mut came) = (0, wanted.broken.len(), 0);
     for what in &wanted.absent {
         let got =
             if arguments.dry_run { describe(&hub, what) } else { fetch(&hub, what, &wanted.data, &Screen::new()) };
@@ -75,18 +80,25 @@ fn wanted(arguments: &Arguments) -> Result<Wanted> {
         wanted.here.extend(models);
         let tasks = workspace.tasks.values().chain(workspace.others.all());
         let folder = |task: &crate::task::Task| {
-            let path = task.dev.first().and_then(|dev| dev.source.path.parent().map(PathBuf::from));
-            path.unwrap_or_default()
+            let path = task.dev.first().and_then(|dev| dev.source.path.parent());
+            path.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
         };
         wanted.here.extend(tasks.map(|task| format!("task {}: {}", task.name, folder(task).display())));
         wanted.data = workspace.data;
-        wanted.absent.extend(workspace.lacking.into_iter().map(|lacking| lacking.what));
+        for Lacking { what, why } in workspace.lacking {
+            match what {
+                Absent::Nothing => wanted.broken.push(why),
+                what => wanted.absent.push(what),
+            }
+        }
     }
     for name in &arguments.model {
-        match find_model(name, &model_roots(places), places.offline) {
-            Ok(found) => wanted.here.push(format!("model {name}: {}", found.folder.display())),
-            Err(ModelFault::Absent(_)) => wanted.absent.push(Absent::Model(name.clone())),
-            Err(ModelFault::Unknown(why) | ModelFault::Unusable(why)) => return Err(Refusal(why).into()),
+        match usable_model(name, &model_roots(places), places.offline) {
+            Ok((found, _)) => wanted.here.push(format!("model {name}: {}", found.folder.display())),
+            Err(ModelFault::Absent(_) | ModelFault::Damaged(_)) => wanted.absent.push(Absent::Model(name.clone())),
+            Err(ModelFault::Unknown(why) | ModelFault::Unusable(why)) => {
+                wanted.broken.push(format!("model {name}: {why}"));
+            }
         }
     }
     for name in &arguments.task {
@@ -97,9 +109,10 @@ fn wanted(arguments: &Arguments) -> Result<Wanted> {
     }
     wanted.here.sort();
     wanted.here.dedup();
-    wanted.absent.retain(|what| *what != Absent::Nothing);
     wanted.absent.sort();
     wanted.absent.dedup();
+    wanted.broken.sort();
+    wanted.broken.dedup();
     Ok(wanted)
 }
 

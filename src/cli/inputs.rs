@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::workspace::{Absent, Inputs, Workspace, roots};
 use super::{Places, Refusal, complain};
-use crate::hub::{self, Hub, Reference, Settings, Watch, bytes};
-use crate::model;
+use crate::hub::{self, Hub, Reference, Settings, Snapshot, Watch, bytes};
+use crate::model::{self, Config};
 use crate::spec::{Faults, ModelFault};
 use crate::task;
 
@@ -19,6 +19,8 @@ pub struct Found {
     pub folder: PathBuf,
     /// `google-bert/bert-base-cased@<commit>`, where it came from the hub.
     pub origin: Option<String>,
+    /// In the hub's cache, where it came from the hub.
+    snapshot: Option<Snapshot>,
 }
 
 /// The hub as the environment and `--offline` describe it.
@@ -39,7 +41,7 @@ pub fn refusal(error: hub::Error) -> Refusal {
 /// Where it was looked for, and what gets it.
 pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found, ModelFault> {
     let local = match model::find(name, roots) {
-        Ok(folder) => return Ok(Found { folder, origin: None }),
+        Ok(folder) => return Ok(Found { folder, origin: None, snapshot: None }),
         Err(error) => format!("{error:#}"),
     };
     let Some(about) = Reference::model(name) else { return Err(ModelFault::Unknown(local)) };
@@ -47,7 +49,7 @@ pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found,
     let (cache, is_off) = (settings.cache.display().to_string(), settings.offline);
     if let Some(snapshot) = Hub::new(settings).cached(&about) {
         let origin = format!("{}@{}", about.repo, snapshot.commit);
-        return Ok(Found { folder: snapshot.folder, origin: Some(origin) });
+        return Ok(Found { folder: snapshot.folder.clone(), origin: Some(origin), snapshot: Some(snapshot) });
     }
     let looked: Vec<String> = roots.iter().map(|root| root.join(name).display().to_string()).collect();
     let size = hub::known::bytes_of(&about.repo).map_or_else(String::new, |n| format!(" (about {})", bytes(n)));
@@ -64,6 +66,24 @@ pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found,
         "{meant}looked for in {name}, {}, and in the hub's cache {cache}; {remedy}",
         looked.join(", ")
     )))
+}
+
+/// Finds a model and checks it as far as it goes without computing.
+///
+/// # Errors
+/// Where it was looked for, or what is wrong with it, and what mends it.
+pub fn usable_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<(Found, Config), ModelFault> {
+    let found = find_model(name, roots, offline)?;
+    let why = match model::check(&found.folder) {
+        Ok(config) => return Ok((found, config)),
+        Err(error) => format!("{error:#}"),
+    };
+    match found.snapshot {
+        Some(snapshot) if snapshot.is_damaged() => Err(ModelFault::Damaged(format!(
+            "{why}; it has changed since it came from the hub: `sweep fetch` or `sweep run` gets it again"
+        ))),
+        _ => Err(ModelFault::Unusable(why)),
+    }
 }
 
 /// Opens a sweep, and first gets from the hub what it lacks and the hub has.

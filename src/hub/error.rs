@@ -9,7 +9,7 @@ pub enum Error {
     #[error("{name} cannot be used: {why}")]
     Setting { name: String, why: String },
     #[error(
-        "{} {about} is not in the hub's cache {}, and the network is switched off by --offline or HF_HUB_OFFLINE; \
+        "{} {about} is not in the hub's cache {}, or not whole, and the network is switched off by --offline or HF_HUB_OFFLINE; \
          `sweep fetch` on a machine with a network fills that folder",
         about.noun(), cache.display()
     )]

@@ -12,6 +12,10 @@ use super::client::{Ask, Failing, Trouble, broken, header, odd};
 use super::files::{model_files, shards_in};
 use super::reference::is_commit;
 use super::{Error, Hub, Reference, free_bytes, verify};
+use crate::model;
+
+/// More than any list of files or index of shards has, in bytes.
+const LONGEST_TEXT: u64 = 1 << 26;
 
 /// A file as the hub describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,7 @@ impl Hub {
         let (commit, there) = self.list(about, watch)?;
         let chosen =
             model_files(&there).map_err(|what| Error::Lacks { about: about.clone(), what: what.to_owned() })?;
+        self.discard_damaged(about, watch)?;
         let mut fetched = self.fetch(about, &commit, &chosen, watch)?;
         let index = chosen.last().copied().unwrap_or_default();
         let shards = shards_in(&fetched.snapshot.folder, index)
@@ -65,6 +70,24 @@ impl Hub {
         fetched.files += more.files;
         fetched.bytes += more.bytes;
         Ok(fetched)
+    }
+
+    /// Deletes the contents of a model that are not what came once.
+    fn discard_damaged(&self, about: &Reference, watch: &dyn Watch) -> Result<(), Error> {
+        let Some(snapshot) = self.store.resolved(about) else { return Ok(()) };
+        if model::check(&snapshot.folder).is_ok() {
+            return Ok(());
+        }
+        for (file, blob) in snapshot.contents() {
+            let Some(etag) = blob.file_name().and_then(|name| name.to_str()) else { continue };
+            let wait = || watch.note(&format!("another process is fetching {file}; waiting for it"));
+            let _lock = self.store.lock(about, etag, wait)?;
+            if verify::is_damaged(&blob) {
+                std::fs::remove_file(&blob).map_err(|source| Error::Unwritable { path: blob.clone(), source })?;
+                watch.note(&format!("{file} is damaged in the hub's cache, and is fetched again"));
+            }
+        }
+        Ok(())
     }
 
     /// Files of a data set; `choose` picks them.
@@ -109,8 +132,8 @@ impl Hub {
             return Err(Error::Offline { about: about.clone(), cache: self.store.root().to_owned() });
         }
         let url = format!("{}/api/{}", self.client.endpoint, about.repo().api_url());
-        let mut response = self.client.ask(about, Ask::From(0), &url, &|text| watch.note(text))?;
-        let info: RepoInfo = match response.body_mut().read_json() {
+        let text = self.read(about, &url, watch)?;
+        let info: RepoInfo = match serde_json::from_slice(&text) {
             Ok(info) => info,
             Err(error) => return Err(odd(&url, &format!("no list of files came ({error})"))),
         };
@@ -118,6 +141,22 @@ impl Hub {
             return Err(odd(&url, &format!("\"{}\" is no commit", info.sha)));
         }
         Ok((info.sha, info.siblings.into_iter().map(|file| file.rfilename).collect()))
+    }
+
+    /// A small answer, whole.
+    fn read(&self, about: &Reference, url: &str, watch: &dyn Watch) -> Result<Vec<u8>, Error> {
+        let attempt = || {
+            let response = self.client.once(about, Ask::From(0), url)?;
+            let length = header(response.headers(), "content-length").and_then(|n| n.trim().parse::<usize>().ok());
+            let mut text = Vec::new();
+            let body = response.into_body().into_reader();
+            body.take(LONGEST_TEXT).read_to_end(&mut text).map_err(|error| passing(broken(&error)))?;
+            match length {
+                Some(length) if text.len() < length => Err(passing(Failing::Broken("the answer was cut".to_owned()))),
+                _ => Ok(text),
+            }
+        };
+        self.client.persist(url, &|text| watch.note(text), attempt, || false)
     }
 
     fn address(&self, about: &Reference, commit: &str, file: &str) -> String {

@@ -321,6 +321,76 @@ fn what_is_wrong_is_said_in_one_sentence() {
 }
 
 #[test]
+fn a_list_of_files_that_breaks_off_is_asked_for_again() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    for (fault, why) in [
+        (Fault::Cut { after: 20, times: 1 }, "again in 0.5 s"),
+        (Fault::Stall { after: 20, times: 1 }, "nothing came for 0.5 s"),
+    ] {
+        server.misbehave("api/models/org/tiny", fault);
+        let said = Desk::at(&server).expect(0, &["fetch", "--model", "org/tiny"]).err;
+        assert!(said.contains("api/models/org/tiny/revision/main: ") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_model_that_was_damaged_in_the_cache_is_mended() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    let desk = Desk::at(&server);
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "epochs = 1");
+    let local = project().join("tests/parity/tiny-bert").display().to_string();
+    std::fs::write(desk.sandbox.path("sweep.toml"), text.replace(&local, "org/tiny")).expect("a sweep file");
+    let fetch = ["fetch", "--model", "org/tiny"];
+    desk.expect(0, &fetch);
+    let weights = desk.snapshot("models--org--tiny").join(WEIGHTS);
+    let whole = std::fs::read(&weights).expect("weights");
+    // The last one is as long as what came.
+    let mut changed = whole.clone();
+    changed[..64].fill(255);
+    for (damaged, command) in [(&whole[..1000], fetch.to_vec()), (&changed, vec!["fetch", "sweep.toml"])] {
+        std::fs::write(std::fs::canonicalize(&weights).expect("a content"), damaged).expect("a content");
+        let plan = desk.expect(1, &["plan", "sweep.toml"]).err;
+        assert!(plan.contains("has changed since it came from the hub"), "{plan}");
+        let asked = server.requests().len();
+        let mut offline = command.clone();
+        offline.push("--offline");
+        assert!(desk.expect(1, &offline).err.contains("or not whole"));
+        assert_eq!(server.requests().len(), asked);
+        let said = desk.expect(0, &command);
+        assert!(said.err.contains("model.safetensors is damaged") && said.out.contains("1 fetched"), "{}", said.out);
+        assert_eq!(std::fs::read(&weights).expect("weights"), whole);
+        assert!(desk.expect(0, &command).out.contains("0 fetched, 0 failed"));
+    }
+    std::fs::remove_file(std::fs::canonicalize(&weights).expect("a content")).expect("a content");
+    assert!(desk.expect(0, &["run", "sweep.toml"]).err.contains("fetched  model org/tiny: 1 files"));
+}
+
+#[test]
+fn what_no_fetch_can_mend_is_said_and_counted() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    let desk = Desk::at(&server);
+    let local = project().join("tests/parity/tiny-bert");
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "epochs = 1");
+    let folder = desk.sandbox.path("torn");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (file, content) in tiny().iter().filter(|(file, _)| !file.contains('/')) {
+        std::fs::write(folder.join(file), &content[..content.len().min(2000)]).expect("a file");
+    }
+    for (name, why) in [("./torn", "model ./torn: "), ("./nowhere", "no config.json in ./nowhere")] {
+        let text = text.replace(&local.display().to_string(), name);
+        std::fs::write(desk.sandbox.path("sweep.toml"), text).expect("a sweep file");
+        for command in [&["fetch", "sweep.toml"], &["fetch", "--model"][..]] {
+            let mut command = command.to_vec();
+            command.extend((command[1] == "--model").then_some(name));
+            let said = desk.expect(1, &command);
+            assert!(said.err.contains("failed   ") && said.err.contains(why), "{}", said.err);
+            assert!(said.out.contains("0 fetched, 1 failed"), "{}", said.out);
+        }
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
 fn a_wrong_checksum_is_tried_once_more_and_never_kept() {
     let files = tiny();
     let server = Server::start(&[("models/org/tiny", files.clone())]);
