@@ -6,6 +6,8 @@ use super::{Reference, known};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("stopped on request: what has come is kept, and the same command goes on")]
+    Stopped,
     #[error("{name} cannot be used: {why}")]
     Setting { name: String, why: String },
     #[error(

@@ -9,7 +9,7 @@ use ureq::http::StatusCode;
 
 use super::cache::Snapshot;
 use super::client::{Ask, Failing, Trouble, broken, header, odd};
-use super::files::{model_files, shards_in};
+use super::files::{is_index, model_files, shards_in, shards_of};
 use super::reference::is_commit;
 use super::{Error, Hub, Reference, free_bytes, verify};
 use crate::model;
@@ -48,6 +48,8 @@ pub trait Watch {
     fn restart(&self);
     fn end(&self);
     fn note(&self, text: &str);
+    /// Whether the user wants to stop; what has come is kept.
+    fn is_stopped(&self) -> bool;
 }
 
 impl Hub {
@@ -110,7 +112,7 @@ impl Hub {
     pub fn describe_files(&self, about: &Reference, choose: &Choose, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let (commit, there) = self.list(about, watch)?;
         let chosen = choose(&there).map_err(|what| Error::Lacks { about: about.clone(), what })?;
-        chosen.iter().map(|file| self.describe(about, &commit, file, watch)).collect()
+        self.describe_missing(about, &commit, chosen, watch)
     }
 
     /// The names of a repository's files.
@@ -118,12 +120,37 @@ impl Hub {
         self.list(about, watch).map(|(_, names)| names)
     }
 
-    /// What a fetch of a model would bring: its files with their sizes, the shards of an index not counted.
+    /// What [`Hub::fetch_model`] would bring: the files that are not here, with their sizes.
     pub fn describe_model(&self, about: &Reference, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let (commit, there) = self.list(about, watch)?;
         let chosen =
             model_files(&there).map_err(|what| Error::Lacks { about: about.clone(), what: what.to_owned() })?;
-        chosen.iter().map(|file| self.describe(about, &commit, file, watch)).collect()
+        let mut files: Vec<String> = chosen.iter().map(|&file| file.to_owned()).collect();
+        if let Some(index) = chosen.last().filter(|name| is_index(name)) {
+            let url = self.address(about, &commit, index);
+            let text = self.read(about, &url, watch)?;
+            files.extend(shards_of(&text).ok_or_else(|| odd(&url, "no index of shards"))?);
+        }
+        self.describe_missing(about, &commit, files, watch)
+    }
+
+    /// The files whose content is not here, whole.
+    fn describe_missing(
+        &self,
+        about: &Reference,
+        commit: &str,
+        files: Vec<String>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Remote>, Error> {
+        let mut remotes = Vec::new();
+        for file in files {
+            let remote = self.describe(about, commit, &file, watch)?;
+            let blob = self.store.blob(about, &remote.etag);
+            if !verify::is_whole(&blob, &remote.etag, remote.size).unwrap_or(false) {
+                remotes.push(remote);
+            }
+        }
+        Ok(remotes)
     }
 
     /// The commit that the revision is now, and the names of its files.
@@ -156,7 +183,7 @@ impl Hub {
                 _ => Ok(text),
             }
         };
-        self.client.persist(url, &|text| watch.note(text), attempt, || false)
+        self.client.persist(url, watch, attempt, || false)
     }
 
     fn address(&self, about: &Reference, commit: &str, file: &str) -> String {
@@ -165,7 +192,7 @@ impl Hub {
 
     fn describe(&self, about: &Reference, commit: &str, file: &str, watch: &dyn Watch) -> Result<Remote, Error> {
         let url = self.address(about, commit, file);
-        let response = self.client.ask(about, Ask::Head, &url, &|text| watch.note(text))?;
+        let response = self.client.ask(about, Ask::Head, &url, watch)?;
         let headers = response.headers();
         let etag = header(headers, "x-linked-etag").or_else(|| header(headers, "etag"));
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
@@ -279,6 +306,9 @@ impl Hub {
             let mut body = answer?.into_body().into_reader();
             let mut buffer = vec![0; 1 << 18];
             while have < remote.size {
+                if watch.is_stopped() {
+                    return Err(Error::Stopped.into());
+                }
                 let most = buffer.len().min(usize::try_from(remote.size - have).unwrap_or(usize::MAX));
                 match body.read(&mut buffer[..most]) {
                     Ok(0) => return Err(passing(Failing::Broken("the download was cut".to_owned()))),
@@ -295,7 +325,7 @@ impl Hub {
             Ok(())
         };
         let moved = || std::mem::replace(&mut seen, came.get()) < came.get();
-        let outcome = self.client.persist(url, &|text| watch.note(text), attempt, moved);
+        let outcome = self.client.persist(url, watch, attempt, moved);
         watch.end();
         outcome.map(|()| came.get())
     }
