@@ -9,28 +9,32 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::workspace::{Absent, Inputs, Workspace, roots};
 use super::{Places, Refusal, complain};
-use crate::hub::{self, Hub, Reference, Settings, Watch, bytes};
-use crate::model;
+use crate::hub::{self, Hub, Reference, Settings, Snapshot, Watch, bytes};
+use crate::model::{self, Config};
+use crate::schedule::Interrupts;
 use crate::spec::{Faults, ModelFault};
-use crate::task;
+use crate::task::{self, Task};
 
 /// A model on this machine.
 pub struct Found {
     pub folder: PathBuf,
     /// `google-bert/bert-base-cased@<commit>`, where it came from the hub.
     pub origin: Option<String>,
+    /// In the hub's cache, where it came from the hub.
+    snapshot: Option<Snapshot>,
 }
 
 /// The hub as the environment and `--offline` describe it.
 ///
 /// # Errors
 /// A variable that cannot be meant.
-pub fn hub(offline: bool) -> Result<Hub, Refusal> {
+pub fn hub(offline: bool) -> Result<Hub> {
     Settings::from_env(offline).map(Hub::new).map_err(refusal)
 }
 
-pub fn refusal(error: hub::Error) -> Refusal {
-    Refusal(error.to_string())
+/// An error of the hub's, as the user's to mend; his own wish to stop stays what it is.
+pub fn refusal(error: hub::Error) -> anyhow::Error {
+    if matches!(error, hub::Error::Stopped) { error.into() } else { Refusal(error.to_string()).into() }
 }
 
 /// Finds a model by its folder, by its name under one of the roots, or by its name on the hub in the hub's cache.
@@ -39,7 +43,7 @@ pub fn refusal(error: hub::Error) -> Refusal {
 /// Where it was looked for, and what gets it.
 pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found, ModelFault> {
     let local = match model::find(name, roots) {
-        Ok(folder) => return Ok(Found { folder, origin: None }),
+        Ok(folder) => return Ok(Found { folder, origin: None, snapshot: None }),
         Err(error) => format!("{error:#}"),
     };
     let Some(about) = Reference::model(name) else { return Err(ModelFault::Unknown(local)) };
@@ -47,7 +51,7 @@ pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found,
     let (cache, is_off) = (settings.cache.display().to_string(), settings.offline);
     if let Some(snapshot) = Hub::new(settings).cached(&about) {
         let origin = format!("{}@{}", about.repo, snapshot.commit);
-        return Ok(Found { folder: snapshot.folder, origin: Some(origin) });
+        return Ok(Found { folder: snapshot.folder.clone(), origin: Some(origin), snapshot: Some(snapshot) });
     }
     let looked: Vec<String> = roots.iter().map(|root| root.join(name).display().to_string()).collect();
     let size = hub::known::bytes_of(&about.repo).map_or_else(String::new, |n| format!(" (about {})", bytes(n)));
@@ -66,11 +70,29 @@ pub fn find_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<Found,
     )))
 }
 
+/// Finds a model and checks it as far as it goes without computing.
+///
+/// # Errors
+/// Where it was looked for, or what is wrong with it, and what mends it.
+pub fn usable_model(name: &str, roots: &[PathBuf], offline: bool) -> Result<(Found, Config), ModelFault> {
+    let found = find_model(name, roots, offline)?;
+    let why = match model::check(&found.folder) {
+        Ok(config) => return Ok((found, config)),
+        Err(error) => format!("{error:#}"),
+    };
+    match found.snapshot {
+        Some(snapshot) if snapshot.is_damaged() => Err(ModelFault::Damaged(format!(
+            "{why}; it has changed since it came from the hub: `sweep fetch` or `sweep run` gets it again"
+        ))),
+        _ => Err(ModelFault::Unusable(why)),
+    }
+}
+
 /// Opens a sweep, and first gets from the hub what it lacks and the hub has.
 ///
 /// # Errors
 /// Every fault of the file, before anything is fetched; then what could not be fetched.
-pub fn open(file: &Path, places: &Places, only: Option<&str>) -> Result<Workspace> {
+pub fn open(file: &Path, places: &Places, only: Option<&str>, interrupts: &Interrupts) -> Result<Workspace> {
     let faults = match Workspace::open(file, places, only, Inputs::Needed) {
         Ok(workspace) => return Ok(workspace),
         Err(faults) if faults.is::<Faults>() => faults,
@@ -88,7 +110,7 @@ pub fn open(file: &Path, places: &Places, only: Option<&str>) -> Result<Workspac
         return Err(faults);
     }
     for what in wanted {
-        complain(&fetch(&hub, what, &draft.data, &Screen::new())?.line);
+        complain(&fetch(&hub, what, &draft.data, &Screen::new(interrupts))?.line);
     }
     Workspace::open(file, places, only, Inputs::Needed)
 }
@@ -111,7 +133,7 @@ fn is_on_hub(what: &Absent) -> bool {
 ///
 /// # Errors
 /// Why not, in a sentence.
-pub fn fetch(hub: &Hub, what: &Absent, data: &[PathBuf], watch: &dyn Watch) -> Result<Got, Refusal> {
+pub fn fetch(hub: &Hub, what: &Absent, data: &[PathBuf], watch: &dyn Watch) -> Result<Got> {
     match what {
         Absent::Model(name) => {
             let about = Reference::model(name).ok_or_else(|| {
@@ -127,7 +149,7 @@ pub fn fetch(hub: &Hub, what: &Absent, data: &[PathBuf], watch: &dyn Watch) -> R
             Ok(Got { line, bytes: fetched.bytes })
         }
         Absent::Task(name) => {
-            let root = data.first().cloned().unwrap_or_else(|| PathBuf::from("data"));
+            let root = fetch_root(name, data);
             let written = hub.fetch_task(name, &root, watch).map_err(refusal)?;
             let rows: usize = written.files.iter().map(|file| file.rows).sum();
             let softened: usize = written.files.iter().map(|file| file.softened).sum();
@@ -146,7 +168,7 @@ pub fn fetch(hub: &Hub, what: &Absent, data: &[PathBuf], watch: &dyn Watch) -> R
             }
             Ok(Got { line, bytes: written.bytes })
         }
-        Absent::Nothing => Err(Refusal("there is nothing to fetch".to_owned())),
+        Absent::Nothing => Err(Refusal("there is nothing to fetch".to_owned()).into()),
     }
 }
 
@@ -160,23 +182,39 @@ pub fn model_roots(places: &Places) -> Vec<PathBuf> {
     roots(places.models.as_deref(), &[], Path::new("."), "models")
 }
 
-/// Whether the files of a built-in task are here.
-pub fn has_task(name: &str, data: &[PathBuf]) -> Result<bool, Refusal> {
+/// A built-in task whose files are here.
+///
+/// # Errors
+/// No such task, or one that is neither here nor on the hub.
+pub fn find_task(name: &str, data: &[PathBuf]) -> Result<Option<Task>, Refusal> {
     match task::resolve(name, data) {
-        Ok(_) => Ok(true),
-        Err(task::Error::Missing { .. }) if hub::sets::of(name).next().is_some() => Ok(false),
+        Ok(task) => Ok(Some(task)),
+        Err(task::Error::Missing { .. }) if hub::sets::of(name).next().is_some() => Ok(None),
         Err(error) => Err(Refusal(format!("{:#}", anyhow::Error::from(error)))),
     }
+}
+
+/// Where a built-in task's files lie, and those of its release that a fetch would add.
+pub fn fetched_in_part(task: &Task) -> Option<(PathBuf, Vec<&'static str>)> {
+    hub::fetched_in_part(&task.name, &task.dev.first()?.source.path)
+}
+
+/// The folder that a task's files are written below: where the others are, else the first data folder.
+pub fn fetch_root(name: &str, data: &[PathBuf]) -> PathBuf {
+    let there = task::resolve(name, data).ok().and_then(|task| fetched_in_part(&task));
+    let root = there.map(|(root, _)| root).or_else(|| data.first().cloned());
+    root.unwrap_or_else(|| PathBuf::from("data"))
 }
 
 /// A bar for the file that is being fetched; elsewhere than on a terminal, a line for each.
 pub struct Screen {
     bar: RefCell<Option<ProgressBar>>,
+    interrupts: Interrupts,
 }
 
 impl Screen {
-    pub fn new() -> Screen {
-        Screen { bar: RefCell::new(None) }
+    pub fn new(interrupts: &Interrupts) -> Screen {
+        Screen { bar: RefCell::new(None), interrupts: interrupts.clone() }
     }
 }
 
@@ -213,6 +251,10 @@ impl Watch for Screen {
         if let Some(bar) = self.bar.borrow_mut().take() {
             bar.finish_and_clear();
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.interrupts.is_any()
     }
 
     fn note(&self, text: &str) {

@@ -40,6 +40,7 @@ pub use exit::{Exit, Refusal};
 
 pub use crate::frame::duration;
 
+use crate::hub;
 use crate::schedule::Silence;
 use crate::spec::Faults;
 
@@ -154,6 +155,10 @@ fn explain(error: &anyhow::Error) -> Exit {
     }
     if let Some(Silence::Stopped) = error.downcast_ref() {
         complain("stopped on request");
+        return Exit::Interrupted;
+    }
+    if let Some(stopped @ hub::Error::Stopped) = error.downcast_ref() {
+        complain(&stopped.to_string());
         return Exit::Interrupted;
     }
     complain(&format!("error: {error:#}"));

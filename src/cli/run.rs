@@ -41,9 +41,12 @@ pub struct Arguments {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let (file, places, only) = (&arguments.file, &arguments.places, arguments.only.as_deref());
-    let workspace = match arguments.dry_run {
-        true => Workspace::open(file, places, only, Inputs::Needed)?,
-        false => inputs::open(file, places, only)?,
+    let mut interrupts = Interrupts::default();
+    let workspace = if arguments.dry_run {
+        Workspace::open(file, places, only, Inputs::Needed)?
+    } else {
+        interrupts = Interrupts::from_signals()?;
+        inputs::open(file, places, only, &interrupts)?
     };
     workspace.check_only()?;
     workspace.check_data()?;
@@ -89,8 +92,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     store.write_manifest(&manifest)?;
     let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
-    let options =
-        Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts: Interrupts::from_signals()? };
+    let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts };
     let progress = progress::Progress::new(&jobs, options.slots.len());
     let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
     let summary = local::run(jobs, store, name, &options, &mut screen);

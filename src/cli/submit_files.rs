@@ -159,7 +159,10 @@ fn predict(
     let beside = trained.task.dev.first().and_then(|dev| dev.source.path.parent()?.parent());
     let places: Vec<PathBuf> = data.iter().cloned().chain(beside.map(Path::to_owned)).collect();
     let Some(path) = set.find(&places) else {
-        return Ok(Err(format!("no {} in the data folders; --data names another", set.path)));
+        return Ok(Err(format!(
+            "no {} in the data folders: `sweep fetch --task {}` gets it from the hub, --data names another folder",
+            set.path, set.task
+        )));
     };
     let rows = match set.read(&path) {
         Ok(rows) => rows,

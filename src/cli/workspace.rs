@@ -90,8 +90,7 @@ impl Workspace {
         let lacking = RefCell::new(Vec::new());
         let look_for_model = |name: &str, run: &RunTable| {
             let roots = roots(places.models.as_deref(), &run.models, home, "models");
-            let found = inputs::find_model(name, &roots, places.offline)?;
-            let config = model::check(&found.folder).map_err(|e| ModelFault::Unusable(format!("{e:#}")))?;
+            let (found, config) = inputs::usable_model(name, &roots, places.offline)?;
             if let Some(origin) = found.origin {
                 origins.borrow_mut().insert(name.to_owned(), origin);
             }
@@ -99,7 +98,7 @@ impl Workspace {
             Ok(())
         };
         let find_model = |name: &str, run: &RunTable| match look_for_model(name, run) {
-            Err(ModelFault::Absent(why)) if inputs == Inputs::MayLack => {
+            Err(ModelFault::Absent(why) | ModelFault::Damaged(why)) if inputs == Inputs::MayLack => {
                 lacking
                     .borrow_mut()
                     .push(Lacking { what: Absent::Model(name.to_owned()), why: format!("model {name}: {why}") });

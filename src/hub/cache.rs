@@ -17,7 +17,7 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use super::disk::readable;
 use super::reference::is_commit;
-use super::{Error, Hub, Reference, has_model};
+use super::{Error, Hub, Reference, has_model, verify};
 
 pub struct Store {
     cache: Cache,
@@ -41,6 +41,23 @@ pub struct Cached {
     pub bytes: u64,
     /// Whether nothing of it is missing.
     pub is_whole: bool,
+}
+
+impl Snapshot {
+    /// The files with the contents that they are links to.
+    pub(super) fn contents(&self) -> Vec<(String, PathBuf)> {
+        let target = |file: String| {
+            let path = self.folder.join(&file);
+            let content = path.is_symlink().then(|| std::fs::canonicalize(&path).ok())??;
+            Some((file, content))
+        };
+        names_in(&self.folder).into_iter().filter_map(target).collect()
+    }
+
+    /// Whether a content has changed since it came. Reads all of them.
+    pub fn is_damaged(&self) -> bool {
+        self.contents().iter().any(|(_, content)| verify::is_damaged(content))
+    }
 }
 
 impl Store {

@@ -2,12 +2,12 @@
 
 use std::io::Error as IoError;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body, Timeout};
 
-use super::{Error, Reference, Settings};
+use super::{Error, Reference, Settings, Watch};
 
 /// Attempts in a row that bring nothing, after which a request is given up.
 const ATTEMPTS: u32 = 5;
@@ -20,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A longer wait that a server asks for is left to the user.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// So often a pause looks whether the user wants to stop.
+const BEAT: Duration = Duration::from_millis(100);
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -120,20 +123,23 @@ impl Client {
     }
 
     /// Asks until it is answered or there is no hope.
-    pub fn ask(&self, about: &Reference, ask: Ask, url: &str, note: &dyn Fn(&str)) -> Result<Response<Body>, Error> {
-        self.persist(url, note, || self.once(about, ask, url), || false)
+    pub fn ask(&self, about: &Reference, ask: Ask, url: &str, watch: &dyn Watch) -> Result<Response<Body>, Error> {
+        self.persist(url, watch, || self.once(about, ask, url), || false)
     }
 
     /// Repeats an attempt while it fails in passing; `moved` says whether the last one brought something all the same.
     pub fn persist<T>(
         &self,
         url: &str,
-        note: &dyn Fn(&str),
+        watch: &dyn Watch,
         mut attempt: impl FnMut() -> Result<T, Trouble>,
         mut moved: impl FnMut() -> bool,
     ) -> Result<T, Error> {
         let mut failures = 0;
         loop {
+            if watch.is_stopped() {
+                return Err(Error::Stopped);
+            }
             let (error, wait) = match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Final(error)) => return Err(error),
@@ -156,8 +162,11 @@ impl Client {
                 Failing::Stalled => format!("nothing came for {} s", self.patience.as_secs_f64()),
                 Failing::Broken(why) | Failing::Unreachable(why) => why.clone(),
             };
-            note(&format!("{url}: {what}; again in {} s", pause.as_secs_f64()));
-            std::thread::sleep(pause);
+            watch.note(&format!("{url}: {what}; again in {} s", pause.as_secs_f64()));
+            let end = Instant::now() + pause;
+            while Instant::now() < end && !watch.is_stopped() {
+                std::thread::sleep(BEAT.min(end.saturating_duration_since(Instant::now())));
+            }
         }
     }
 

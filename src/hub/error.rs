@@ -6,10 +6,12 @@ use super::{Reference, known};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("stopped on request: what has come is kept, and the same command goes on")]
+    Stopped,
     #[error("{name} cannot be used: {why}")]
     Setting { name: String, why: String },
     #[error(
-        "{} {about} is not in the hub's cache {}, and the network is switched off by --offline or HF_HUB_OFFLINE; \
+        "{} {about} is not in the hub's cache {}, or not whole, and the network is switched off by --offline or HF_HUB_OFFLINE; \
          `sweep fetch` on a machine with a network fills that folder",
         about.noun(), cache.display()
     )]

@@ -9,9 +9,13 @@ use ureq::http::StatusCode;
 
 use super::cache::Snapshot;
 use super::client::{Ask, Failing, Trouble, broken, header, odd};
-use super::files::{model_files, shards_in};
+use super::files::{is_index, model_files, shards_in, shards_of};
 use super::reference::is_commit;
 use super::{Error, Hub, Reference, free_bytes, verify};
+use crate::model;
+
+/// More than any list of files or index of shards has, in bytes.
+const LONGEST_TEXT: u64 = 1 << 26;
 
 /// A file as the hub describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub trait Watch {
     fn restart(&self);
     fn end(&self);
     fn note(&self, text: &str);
+    /// Whether the user wants to stop; what has come is kept.
+    fn is_stopped(&self) -> bool;
 }
 
 impl Hub {
@@ -55,6 +61,7 @@ impl Hub {
         let (commit, there) = self.list(about, watch)?;
         let chosen =
             model_files(&there).map_err(|what| Error::Lacks { about: about.clone(), what: what.to_owned() })?;
+        self.discard_damaged(about, watch)?;
         let mut fetched = self.fetch(about, &commit, &chosen, watch)?;
         let index = chosen.last().copied().unwrap_or_default();
         let shards = shards_in(&fetched.snapshot.folder, index)
@@ -65,6 +72,24 @@ impl Hub {
         fetched.files += more.files;
         fetched.bytes += more.bytes;
         Ok(fetched)
+    }
+
+    /// Deletes the contents of a model that are not what came once.
+    fn discard_damaged(&self, about: &Reference, watch: &dyn Watch) -> Result<(), Error> {
+        let Some(snapshot) = self.store.resolved(about) else { return Ok(()) };
+        if model::check(&snapshot.folder).is_ok() {
+            return Ok(());
+        }
+        for (file, blob) in snapshot.contents() {
+            let Some(etag) = blob.file_name().and_then(|name| name.to_str()) else { continue };
+            let wait = || watch.note(&format!("another process is fetching {file}; waiting for it"));
+            let _lock = self.store.lock(about, etag, wait)?;
+            if verify::is_damaged(&blob) {
+                std::fs::remove_file(&blob).map_err(|source| Error::Unwritable { path: blob.clone(), source })?;
+                watch.note(&format!("{file} is damaged in the hub's cache, and is fetched again"));
+            }
+        }
+        Ok(())
     }
 
     /// Files of a data set; `choose` picks them.
@@ -87,7 +112,7 @@ impl Hub {
     pub fn describe_files(&self, about: &Reference, choose: &Choose, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let (commit, there) = self.list(about, watch)?;
         let chosen = choose(&there).map_err(|what| Error::Lacks { about: about.clone(), what })?;
-        chosen.iter().map(|file| self.describe(about, &commit, file, watch)).collect()
+        self.describe_missing(about, &commit, chosen, watch)
     }
 
     /// The names of a repository's files.
@@ -95,12 +120,37 @@ impl Hub {
         self.list(about, watch).map(|(_, names)| names)
     }
 
-    /// What a fetch of a model would bring: its files with their sizes, the shards of an index not counted.
+    /// What [`Hub::fetch_model`] would bring: the files that are not here, with their sizes.
     pub fn describe_model(&self, about: &Reference, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let (commit, there) = self.list(about, watch)?;
         let chosen =
             model_files(&there).map_err(|what| Error::Lacks { about: about.clone(), what: what.to_owned() })?;
-        chosen.iter().map(|file| self.describe(about, &commit, file, watch)).collect()
+        let mut files: Vec<String> = chosen.iter().map(|&file| file.to_owned()).collect();
+        if let Some(index) = chosen.last().filter(|name| is_index(name)) {
+            let url = self.address(about, &commit, index);
+            let text = self.read(about, &url, watch)?;
+            files.extend(shards_of(&text).ok_or_else(|| odd(&url, "no index of shards"))?);
+        }
+        self.describe_missing(about, &commit, files, watch)
+    }
+
+    /// The files whose content is not here, whole.
+    fn describe_missing(
+        &self,
+        about: &Reference,
+        commit: &str,
+        files: Vec<String>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Remote>, Error> {
+        let mut remotes = Vec::new();
+        for file in files {
+            let remote = self.describe(about, commit, &file, watch)?;
+            let blob = self.store.blob(about, &remote.etag);
+            if !verify::is_whole(&blob, &remote.etag, remote.size).unwrap_or(false) {
+                remotes.push(remote);
+            }
+        }
+        Ok(remotes)
     }
 
     /// The commit that the revision is now, and the names of its files.
@@ -109,8 +159,8 @@ impl Hub {
             return Err(Error::Offline { about: about.clone(), cache: self.store.root().to_owned() });
         }
         let url = format!("{}/api/{}", self.client.endpoint, about.repo().api_url());
-        let mut response = self.client.ask(about, Ask::From(0), &url, &|text| watch.note(text))?;
-        let info: RepoInfo = match response.body_mut().read_json() {
+        let text = self.read(about, &url, watch)?;
+        let info: RepoInfo = match serde_json::from_slice(&text) {
             Ok(info) => info,
             Err(error) => return Err(odd(&url, &format!("no list of files came ({error})"))),
         };
@@ -120,13 +170,29 @@ impl Hub {
         Ok((info.sha, info.siblings.into_iter().map(|file| file.rfilename).collect()))
     }
 
+    /// A small answer, whole.
+    fn read(&self, about: &Reference, url: &str, watch: &dyn Watch) -> Result<Vec<u8>, Error> {
+        let attempt = || {
+            let response = self.client.once(about, Ask::From(0), url)?;
+            let length = header(response.headers(), "content-length").and_then(|n| n.trim().parse::<usize>().ok());
+            let mut text = Vec::new();
+            let body = response.into_body().into_reader();
+            body.take(LONGEST_TEXT).read_to_end(&mut text).map_err(|error| passing(broken(&error)))?;
+            match length {
+                Some(length) if text.len() < length => Err(passing(Failing::Broken("the answer was cut".to_owned()))),
+                _ => Ok(text),
+            }
+        };
+        self.client.persist(url, watch, attempt, || false)
+    }
+
     fn address(&self, about: &Reference, commit: &str, file: &str) -> String {
         format!("{}/{}/resolve/{commit}/{file}", self.client.endpoint, about.repo().url())
     }
 
     fn describe(&self, about: &Reference, commit: &str, file: &str, watch: &dyn Watch) -> Result<Remote, Error> {
         let url = self.address(about, commit, file);
-        let response = self.client.ask(about, Ask::Head, &url, &|text| watch.note(text))?;
+        let response = self.client.ask(about, Ask::Head, &url, watch)?;
         let headers = response.headers();
         let etag = header(headers, "x-linked-etag").or_else(|| header(headers, "etag"));
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned());
@@ -240,6 +306,9 @@ impl Hub {
             let mut body = answer?.into_body().into_reader();
             let mut buffer = vec![0; 1 << 18];
             while have < remote.size {
+                if watch.is_stopped() {
+                    return Err(Error::Stopped.into());
+                }
                 let most = buffer.len().min(usize::try_from(remote.size - have).unwrap_or(usize::MAX));
                 match body.read(&mut buffer[..most]) {
                     Ok(0) => return Err(passing(Failing::Broken("the download was cut".to_owned()))),
@@ -256,7 +325,7 @@ impl Hub {
             Ok(())
         };
         let moved = || std::mem::replace(&mut seen, came.get()) < came.get();
-        let outcome = self.client.persist(url, &|text| watch.note(text), attempt, moved);
+        let outcome = self.client.persist(url, watch, attempt, moved);
         watch.end();
         outcome.map(|()| came.get())
     }

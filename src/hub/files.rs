@@ -33,13 +33,22 @@ pub fn has_model(folder: &Path) -> bool {
     has(&"config.json") && VOCABULARIES.iter().any(has) && WEIGHTS.iter().any(|name| whole(&name))
 }
 
+/// Whether weights go by this file to their shards.
+pub fn is_index(name: &str) -> bool {
+    name.ends_with(".index.json")
+}
+
 /// The shards that an index names, once each; none for what is no index, and `None` for one that cannot be read.
 pub fn shards_in(folder: &Path, name: &str) -> Option<Vec<String>> {
-    if !name.ends_with(".index.json") {
+    if !is_index(name) {
         return Some(Vec::new());
     }
-    let text = std::fs::read(folder.join(name)).ok()?;
-    let index: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    shards_of(&std::fs::read(folder.join(name)).ok()?)
+}
+
+/// The shards that the text of an index names, once each.
+pub fn shards_of(index: &[u8]) -> Option<Vec<String>> {
+    let index: serde_json::Value = serde_json::from_slice(index).ok()?;
     let files = index.get("weight_map")?.as_object()?.values();
     let shards: Option<BTreeSet<String>> = files.map(|file| file.as_str().map(str::to_owned)).collect();
     // A shard lies beside its index; anything else would be written elsewhere.

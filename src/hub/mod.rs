@@ -26,7 +26,7 @@ pub use fetch::{Choose, Fetched, Remote, Watch};
 pub use files::{has_model, model_files};
 pub use reference::Reference;
 pub use settings::Settings;
-pub use tasks::{Wrote, WroteTask};
+pub use tasks::{Wrote, WroteTask, fetched_in_part};
 
 use cache::Store;
 use client::Client;

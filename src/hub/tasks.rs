@@ -40,7 +40,7 @@ impl Hub {
     pub fn fetch_task(&self, task: &str, data: &Path, watch: &dyn Watch) -> Result<WroteTask, Error> {
         let mut wrote = WroteTask::default();
         for set in sets::of(task) {
-            let root = group_folder(data, set.group);
+            let root = group_folder(data, set);
             wrote.folder.clone_from(&root);
             let (there, missing): (Vec<&File>, Vec<&File>) =
                 set.files.iter().partition(|file| root.join(file.path).exists());
@@ -69,13 +69,17 @@ impl Hub {
         Ok(wrote)
     }
 
-    /// The parquet files of a task, with their sizes.
-    pub fn describe_task(&self, task: &str, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
+    /// The parquet files that [`Hub::fetch_task`] would bring, with their sizes.
+    pub fn describe_task(&self, task: &str, data: &Path, watch: &dyn Watch) -> Result<Vec<Remote>, Error> {
         let mut remotes = Vec::new();
         for set in sets::of(task) {
+            let missing = missing_of(set, data);
+            if missing.is_empty() {
+                continue;
+            }
             let about = self.with_parquet(set, watch)?;
             let choose = |there: &[String]| {
-                let files = set.files.iter().map(|file| parquet_of(set, file, there)).collect::<Result<Vec<_>, _>>()?;
+                let files = missing.iter().map(|file| parquet_of(set, file, there)).collect::<Result<Vec<_>, _>>()?;
                 Ok(files.concat())
             };
             remotes.extend(self.describe_files(&about, &choose, watch)?);
@@ -100,9 +104,28 @@ fn parquet_of(set: &Set, file: &File, there: &[String]) -> Result<Vec<String>, S
     }
 }
 
-/// `data/glue`, or the data folder itself where it is called so.
-fn group_folder(data: &Path, group: &str) -> PathBuf {
-    if data.file_name().is_some_and(|name| name == group) { data.to_owned() } else { data.join(group) }
+/// A task that has been fetched in part: the folder that its release lies in, going by its development set, and the
+/// test files that are not there. `None` for one that is whole, and for one whose files are not those of a fetch.
+pub fn fetched_in_part(task: &str, dev: &Path) -> Option<(PathBuf, Vec<&'static str>)> {
+    let files = || sets::of(task).flat_map(|set| set.files);
+    let own = files().map(|file| Path::new(file.path)).find(|path| dev.ends_with(path))?;
+    let root = dev.ancestors().nth(own.components().count())?;
+    let missing: Vec<&File> = sets::of(task).flat_map(|set| missing_of(set, root)).collect();
+    let is_fetched = !missing.is_empty() && missing.iter().all(|file| file.split.starts_with("test"));
+    is_fetched.then(|| (root.to_owned(), missing.iter().map(|file| file.path).collect()))
+}
+
+fn missing_of(set: &'static Set, data: &Path) -> Vec<&'static File> {
+    let root = group_folder(data, set);
+    set.files.iter().filter(|file| !root.join(file.path).exists()).collect()
+}
+
+/// `data/glue`, or the data folder itself where it is called so or holds the release's folder.
+fn group_folder(data: &Path, set: &Set) -> PathBuf {
+    let is_group = data.file_name().is_some_and(|name| name == set.group);
+    let folders = set.files.iter().filter_map(|file| Path::new(file.path).parent());
+    let holds = |folder: &Path| data.join(folder).is_dir();
+    if is_group || folders.into_iter().any(holds) { data.to_owned() } else { data.join(set.group) }
 }
 
 /// Writes a file at once and whole; one that is there is an error.

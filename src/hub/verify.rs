@@ -31,6 +31,13 @@ pub fn is_whole(path: &Path, etag: &str, size: u64) -> std::io::Result<bool> {
     }
 }
 
+/// Whether a content of the cache, whose name is its ETag, has changed since it came.
+pub fn is_damaged(content: &Path) -> bool {
+    let name = content.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let size = std::fs::metadata(content).map_or(0, |meta| meta.len());
+    is_whole(content, name, size).is_ok_and(|is_whole| !is_whole)
+}
+
 fn hexadecimal(digest: &Digest) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -69,6 +69,11 @@ impl Interrupts {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether there was one.
+    pub fn is_any(&self) -> bool {
+        self.count() > 0
+    }
+
     /// How often so far.
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)

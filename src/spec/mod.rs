@@ -64,6 +64,8 @@ pub enum ModelFault {
     Absent(String),
     /// It is there, but it is no model that this program can train.
     Unusable(String),
+    /// It came from the hub and is not what came any more: it can be fetched again.
+    Damaged(String),
 }
 
 /// What every run has besides its settings; the names of axes of `[grid]` alone.

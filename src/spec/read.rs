@@ -69,7 +69,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
             Err(ModelFault::Absent(why)) => {
                 Some(Fault::new(span, format!("model \"{name}\" is not on this machine"), "not here").help(why))
             }
-            Err(ModelFault::Unusable(why)) => {
+            Err(ModelFault::Unusable(why) | ModelFault::Damaged(why)) => {
                 Some(Fault::new(span, format!("model \"{name}\" cannot be used"), "this model").help(why))
             }
         }

@@ -1,6 +1,7 @@
 //! Models and data from the hub: the real program against a server that answers as the hub does, and misbehaves.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -170,6 +171,8 @@ fn revisions_shards_and_pickles_are_found() {
     pickled.remove(WEIGHTS);
     let server = Server::start(&[("models/sharded", sharded), ("models/pickled", pickled)]);
     let desk = Desk::at(&server);
+    let dry = desk.expect(0, &["fetch", "--model", "sharded", "--dry-run"]).out;
+    assert!(dry.contains("to fetch model sharded: 6 files") && !desk.hub().exists(), "{dry}");
     desk.expect(0, &["fetch", "--model", "sharded@v1", "--model", "pickled", "--model", &format!("pickled@{COMMIT}")]);
     let snapshot = desk.snapshot("models--sharded");
     assert!(snapshot.join(a).is_file() && snapshot.join(b).is_file());
@@ -238,6 +241,33 @@ fn a_download_that_was_given_up_is_resumed_by_the_next_call() {
     desk.expect(0, &["fetch", "--model", "org/tiny"]);
     assert_eq!(server.ranges(WEIGHTS).last().expect("a request"), &Some(format!("bytes={kept}-")));
     assert!(!partial.exists());
+}
+
+#[test]
+fn a_fetch_that_is_stopped_goes_on_with_the_same_command() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    let desk = Desk::at(&server);
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "epochs = 1");
+    let local = project().join("tests/parity/tiny-bert").display().to_string();
+    std::fs::write(desk.sandbox.path("sweep.toml"), text.replace(&local, "org/tiny")).expect("a sweep file");
+    for command in [["fetch", "sweep.toml"], ["run", "sweep.toml"]] {
+        server.misbehave(WEIGHTS, Fault::Status { status: 503, retry_after: Some(60), times: 1 });
+        let mut child = desk
+            .command(&command)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("again in 60 s")));
+        // SAFETY: the child has not been waited for, so its number is its own.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(child.wait().expect("an end").code(), Some(3), "{rest:?}");
+        assert!(rest.iter().any(|line| line.contains("the same command goes on")), "{rest:?}");
+    }
+    server.behave();
+    assert!(desk.expect(0, &["fetch", "sweep.toml"]).out.contains("1 fetched, 0 failed"));
 }
 
 #[test]
@@ -318,6 +348,81 @@ fn what_is_wrong_is_said_in_one_sentence() {
     let cache = blocked.sandbox.path("file/cache").display().to_string();
     let said = blocked.with("HF_HUB_CACHE", cache).expect(1, &["fetch", "--model", "org/tiny"]).err;
     assert!(said.contains("cannot write") && said.contains("HF_HUB_CACHE or HF_HOME"), "{said}");
+}
+
+#[test]
+fn a_list_of_files_that_breaks_off_is_asked_for_again() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    for (fault, why) in [
+        (Fault::Cut { after: 20, times: 1 }, "again in 0.5 s"),
+        (Fault::Stall { after: 20, times: 1 }, "nothing came for 0.5 s"),
+    ] {
+        server.misbehave("api/models/org/tiny", fault);
+        let said = Desk::at(&server).expect(0, &["fetch", "--model", "org/tiny"]).err;
+        assert!(said.contains("api/models/org/tiny/revision/main: ") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_model_that_was_damaged_in_the_cache_is_mended() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    let desk = Desk::at(&server);
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "epochs = 1");
+    let local = project().join("tests/parity/tiny-bert").display().to_string();
+    std::fs::write(desk.sandbox.path("sweep.toml"), text.replace(&local, "org/tiny")).expect("a sweep file");
+    let fetch = ["fetch", "--model", "org/tiny"];
+    desk.expect(0, &fetch);
+    let weights = desk.snapshot("models--org--tiny").join(WEIGHTS);
+    let whole = std::fs::read(&weights).expect("weights");
+    // The last one is as long as what came.
+    let mut changed = whole.clone();
+    changed[..64].fill(255);
+    for (damaged, command) in [(&whole[..1000], fetch.to_vec()), (&changed, vec!["fetch", "sweep.toml"])] {
+        std::fs::write(std::fs::canonicalize(&weights).expect("a content"), damaged).expect("a content");
+        let plan = desk.expect(1, &["plan", "sweep.toml"]).err;
+        assert!(plan.contains("has changed since it came from the hub"), "{plan}");
+        let asked = server.requests().len();
+        let mut offline = command.clone();
+        offline.push("--offline");
+        assert!(desk.expect(1, &offline).err.contains("or not whole"));
+        assert_eq!(server.requests().len(), asked);
+        let said = desk.expect(0, &command);
+        assert!(said.err.contains("model.safetensors is damaged") && said.out.contains("1 fetched"), "{}", said.out);
+        assert_eq!(std::fs::read(&weights).expect("weights"), whole);
+        assert!(desk.expect(0, &command).out.contains("0 fetched, 0 failed"));
+    }
+    std::fs::remove_file(std::fs::canonicalize(&weights).expect("a content")).expect("a content");
+    assert!(desk.expect(0, &["run", "sweep.toml"]).err.contains("fetched  model org/tiny: 1 files"));
+}
+
+#[test]
+fn what_no_fetch_can_mend_is_said_and_counted() {
+    let server = Server::start(&[("models/org/tiny", tiny())]);
+    let desk = Desk::at(&server);
+    let local = project().join("tests/parity/tiny-bert");
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "epochs = 1");
+    let folder = desk.sandbox.path("torn");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (file, content) in tiny().iter().filter(|(file, _)| !file.contains('/')) {
+        std::fs::write(folder.join(file), &content[..content.len().min(2000)]).expect("a file");
+    }
+    for file in ["train.tsv", "dev.tsv"] {
+        std::fs::copy(local.with_file_name(file), desk.sandbox.path(file)).expect("a file");
+    }
+    for (name, why) in [("./torn", "model ./torn: "), ("./nowhere", "no config.json in ./nowhere")] {
+        let text = text.replace(&local.display().to_string(), name);
+        let text = text.replace(&format!("{}/", local.parent().expect("a folder").display()), "");
+        std::fs::write(desk.sandbox.path("sweep.toml"), text).expect("a sweep file");
+        for command in [&["fetch", "sweep.toml"], &["fetch", "--model"][..]] {
+            let mut command = command.to_vec();
+            command.extend((command[1] == "--model").then_some(name));
+            let said = desk.expect(1, &command);
+            assert!(said.err.contains("failed   ") && said.err.contains(why), "{}", said.err);
+            assert!(said.out.contains("0 fetched, 1 failed"), "{}", said.out);
+            assert_eq!(said.out.contains("task pairs: .\n"), command[1] == "sweep.toml", "{}", said.out);
+        }
+    }
+    assert_eq!(server.requests().len(), 0);
 }
 
 #[test]
@@ -412,6 +517,29 @@ fn data_of_a_task_become_its_official_files() {
     );
     assert_eq!(server.count("GET", "rte/train-00000-of-00001.parquet"), 0);
     assert!(desk.expect(0, &["fetch", "--task", "wnli"]).out.contains("1 here, 0 fetched"));
+
+    // A fetch that was stopped before the test set; runs need none.
+    std::fs::remove_file(folder.join("test.tsv")).expect("a file");
+    let offline = desk.expect(0, &["fetch", "--task", "wnli", "--offline"]).out;
+    assert!(offline.contains("data/glue/WNLI (without WNLI/test.tsv)"), "{offline}");
+    let elsewhere = desk.sandbox.path("more/WNLI");
+    std::fs::create_dir_all(elsewhere.parent().expect("a folder")).expect("a folder");
+    std::fs::rename(&folder, &elsewhere).expect("a folder");
+    let fetch = ["fetch", "--task", "wnli", "--data", "more"];
+    let dry = desk.expect(0, &["fetch", "--task", "wnli", "--data", "more", "--dry-run"]).out;
+    assert!(dry.contains("to fetch task wnli: 1 files"), "{dry}");
+    let said = desk.expect(0, &fetch).out;
+    assert!(said.contains("1 files with 146 rows"), "{said}");
+    assert!(elsewhere.join("test.tsv").is_file() && !folder.exists());
+    assert!(desk.expect(0, &fetch).out.contains("1 here, 0 fetched"));
+    // A part of a release, chosen by the user, is all that he wants.
+    std::fs::create_dir_all(desk.sandbox.path("more/SNLI")).expect("a folder");
+    for file in ["snli_1.0_train_1pct.jsonl", "snli_1.0_dev.jsonl"] {
+        std::fs::write(desk.sandbox.path("more/SNLI").join(file), "").expect("a file");
+    }
+    assert!(
+        desk.expect(0, &["fetch", "--task", "snli", "--data", "more"]).out.contains("more/SNLI\n1 here, 0 fetched")
+    );
 
     let missing = desk.expect(1, &["fetch", "--task", "rte"]).err;
     assert!(missing.contains("has no parquet file of rte/validation"), "{missing}");

@@ -248,7 +248,8 @@ fn answer(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
         let siblings: Vec<_> = files.keys().map(|file| serde_json::json!({"rfilename": file})).collect();
         let text = serde_json::json!({"id": name, "sha": COMMIT, "siblings": siblings}).to_string();
         head(&mut stream, 200, &[("content-length", text.len().to_string())])?;
-        return stream.write_all(text.as_bytes());
+        drop(state);
+        return send(&mut stream, text.as_bytes(), fault);
     }
     let Some((file, content)) = content(&state.lock().expect("the state"), &path) else {
         return refuse(&mut stream, 404, "EntryNotFound");
@@ -290,13 +291,22 @@ fn answer(state: &Mutex<State>, mut stream: TcpStream) -> std::io::Result<()> {
     if let Some(Fault::Corrupt { .. }) = fault {
         part[0] ^= 1;
     }
-    let most = match fault {
-        Some(Fault::Cut { after, .. } | Fault::Stall { after, .. }) => after.min(part.len()),
-        _ => part.len(),
-    };
-    stream.write_all(&part[..most])?;
-    stream.flush()?;
+    let most = sent(part.len(), fault);
     *state.lock().expect("the state").sent.entry(file).or_default() += most;
+    send(&mut stream, &part, fault)
+}
+
+/// How many bytes of an answer get through.
+fn sent(length: usize, fault: Option<Fault>) -> usize {
+    match fault {
+        Some(Fault::Cut { after, .. } | Fault::Stall { after, .. }) => after.min(length),
+        _ => length,
+    }
+}
+
+fn send(stream: &mut TcpStream, text: &[u8], fault: Option<Fault>) -> std::io::Result<()> {
+    stream.write_all(&text[..sent(text.len(), fault)])?;
+    stream.flush()?;
     if let Some(Fault::Stall { .. }) = fault {
         std::thread::sleep(Duration::from_secs(20));
     }
