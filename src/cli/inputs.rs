@@ -110,7 +110,15 @@ pub fn open(file: &Path, places: &Places, only: Option<&str>, interrupts: &Inter
         return Err(faults);
     }
     for what in wanted {
-        complain(&fetch(&hub, what, &draft.data, &Screen::new(interrupts))?.line);
+        match fetch(&hub, what, &draft.data, &Screen::new(interrupts)) {
+            Ok(got) => complain(&got.line),
+            Err(stopped) if matches!(stopped.downcast_ref(), Some(hub::Error::Stopped)) => return Err(stopped),
+            // A misspelt name is best seen in its place.
+            Err(why) => {
+                complain(&format!("cannot fetch {what}: {why:#}"));
+                return Err(faults);
+            }
+        }
     }
     Workspace::open(file, places, only, Inputs::Needed)
 }
