@@ -194,7 +194,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu"
         && !devices::cpu_has_bf16()
     {
-        print("precision = \"bf16\": this CPU has no instructions for it, fp32 is faster here")?;
+        print("precision = \"bf16\": this CPU has no instructions for it, so expect no speed of it here")?;
     }
     for line in models(&workspace)? {
         print(&line)?;
