@@ -36,8 +36,11 @@ fn bad(what: String, mend: &'static str) -> Finding {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let mut findings = libtorch();
-    let bf16 =
-        if devices::cpu_has_bf16() { "has bf16 instructions" } else { "has no bf16 instructions: expect no speed of bf16" };
+    let bf16 = if devices::cpu_has_bf16() {
+        "has bf16 instructions"
+    } else {
+        "has no bf16 instructions: expect no speed of bf16"
+    };
     findings.push(good(format!("the CPU {bf16}")));
     findings.push(memory());
     findings.extend(models(&arguments.places));
