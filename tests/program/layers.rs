@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
+    ("device", &["plan", "record"]),
     ("method", &["plan", "spec"]),
     ("hub", &["model"]),
     ("model", &["method"]),
