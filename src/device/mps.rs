@@ -39,6 +39,7 @@ pub enum Mps {
 /// A service that sweeps started, in a folder of their own.
 #[derive(Debug)]
 pub struct Own {
+    program: PathBuf,
     folder: PathBuf,
     /// Shared by all sweeps that use the service; given up before it is ended.
     users: Option<File>,
@@ -51,7 +52,11 @@ impl Mps {
     /// # Errors
     /// It cannot be started.
     pub fn start(folder: &Path) -> Result<Mps, Trouble> {
-        match ask(None, "get_server_list") {
+        Mps::start_by(Path::new(PROGRAM), folder)
+    }
+
+    fn start_by(program: &Path, folder: &Path) -> Result<Mps, Trouble> {
+        match ask(program, None, "get_server_list") {
             Ok(true) => return Ok(Mps::Found),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Trouble::NoProgram),
@@ -65,11 +70,10 @@ impl Mps {
         let _turn = turn(folder).map_err(trouble)?;
         let users = open(&folder.join("users.lock")).map_err(trouble)?;
         users.lock_shared().map_err(trouble)?;
-        let own = Own { folder: folder.to_owned(), users: Some(users) };
-        if !ask(Some(folder), "get_server_list").unwrap_or(false) {
-            own.spawn()?;
+        if !ask(program, Some(folder), "get_server_list").unwrap_or(false) {
+            spawn(program, folder)?;
         }
-        Ok(Mps::Own(own))
+        Ok(Mps::Own(Own { program: program.to_owned(), folder: folder.to_owned(), users: Some(users) }))
     }
 
     /// What a worker's environment needs to find it.
@@ -81,32 +85,6 @@ impl Mps {
     }
 }
 
-impl Own {
-    fn spawn(&self) -> Result<(), Trouble> {
-        let said = self.folder.join("log/start.txt");
-        let output = File::create(&said).map_err(|error| Trouble::Folder(said.clone(), error))?;
-        let mut command = Command::new(PROGRAM);
-        // The daemon sees all cards: under a list of its own it would count them anew.
-        command.arg("-d").envs(environment(&self.folder)).env_remove("CUDA_VISIBLE_DEVICES");
-        // It outlives this call, so it must not hold our pipes; and the terminal's Ctrl-C is not for it.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).process_group(0);
-        let text = || std::fs::read_to_string(&said).unwrap_or_default().trim().to_owned();
-        match command.status() {
-            Ok(status) if status.success() => {}
-            Ok(_) => return Err(Trouble::NoDaemon(text())),
-            Err(error) => return Err(Trouble::NoDaemon(error.to_string())),
-        }
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if ask(Some(&self.folder), "get_server_list").unwrap_or(false) {
-                return Ok(());
-            }
-            std::thread::sleep(BEAT);
-        }
-        Err(Trouble::NoDaemon(text()))
-    }
-}
-
 impl Drop for Own {
     fn drop(&mut self) {
         // Best effort: a daemon that stays is taken up by the next sweep.
@@ -114,9 +92,33 @@ impl Drop for Own {
         drop(self.users.take());
         let is_last = open(&self.folder.join("users.lock")).is_ok_and(|users| users.try_lock().is_ok());
         if is_last {
-            let _ = ask(Some(&self.folder), "quit");
+            let _ = ask(&self.program, Some(&self.folder), "quit");
         }
     }
+}
+
+fn spawn(program: &Path, folder: &Path) -> Result<(), Trouble> {
+    let said = folder.join("log/start.txt");
+    let output = File::create(&said).map_err(|error| Trouble::Folder(said.clone(), error))?;
+    let mut command = Command::new(program);
+    // The daemon sees all cards: under a list of its own it would count them anew.
+    command.arg("-d").envs(environment(folder)).env_remove("CUDA_VISIBLE_DEVICES");
+    // It outlives this call, so it must not hold our pipes; and the terminal's Ctrl-C is not for it.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).process_group(0);
+    let text = || std::fs::read_to_string(&said).unwrap_or_default().trim().to_owned();
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => return Err(Trouble::NoDaemon(text())),
+        Err(error) => return Err(Trouble::NoDaemon(error.to_string())),
+    }
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if ask(program, Some(folder), "get_server_list").unwrap_or(false) {
+            return Ok(());
+        }
+        std::thread::sleep(BEAT);
+    }
+    Err(Trouble::NoDaemon(text()))
 }
 
 fn environment(folder: &Path) -> [(String, String); 2] {
@@ -138,8 +140,8 @@ fn turn(folder: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// The program is not there.
-fn ask(folder: Option<&Path>, order: &str) -> io::Result<bool> {
-    let mut command = Command::new(PROGRAM);
+fn ask(program: &Path, folder: Option<&Path>, order: &str) -> io::Result<bool> {
+    let mut command = Command::new(program);
     if let Some(folder) = folder {
         command.envs(environment(folder));
     }
@@ -160,5 +162,55 @@ fn ask(folder: Option<&Path>, order: &str) -> io::Result<bool> {
             return Ok(false);
         }
         std::thread::sleep(BEAT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The fake program, and a folder for its daemon.
+    fn fake() -> (PathBuf, tempfile::TempDir) {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_mps.sh");
+        (program, tempfile::tempdir().unwrap())
+    }
+
+    fn history(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("pipe/history")).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_last_sweep_ends_the_daemon_that_the_first_one_started() {
+        let (program, folder) = fake();
+        let first = Mps::start_by(&program, folder.path()).unwrap();
+        let [(variable, pipe), _] = environment(folder.path());
+        assert_eq!(first.environment()[0], (variable.clone(), pipe));
+        assert_eq!(variable, "CUDA_MPS_PIPE_DIRECTORY");
+        let second = Mps::start_by(&program, folder.path()).unwrap();
+        drop(first);
+        assert_eq!(history(folder.path()), "daemon sees all\n", "one daemon, and still in use");
+        drop(second);
+        assert_eq!(history(folder.path()), "daemon sees all\nquit\n");
+        // What a killed sweep left is taken up.
+        std::mem::forget(Mps::start_by(&program, folder.path()).unwrap());
+        let later = Mps::start_by(&program, folder.path()).unwrap();
+        assert_eq!(history(folder.path()).matches("daemon").count(), 2);
+        drop(later);
+        // The forgotten one's lock lives as long as this process: here it counts as a user.
+        assert!(ask(&program, Some(folder.path()), "quit").unwrap());
+    }
+
+    #[test]
+    fn what_does_not_start_says_why() {
+        let (program, folder) = fake();
+        let error = Mps::start_by(Path::new("/nowhere/nvidia-cuda-mps-control"), folder.path()).unwrap_err();
+        assert!(error.to_string().contains("not on the PATH"), "{error}");
+        std::fs::create_dir_all(folder.path().join("pipe")).unwrap();
+        std::fs::write(folder.path().join("pipe/broken"), b"").unwrap();
+        let error = Mps::start_by(&program, folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("It says: no GPU to serve"), "{error}");
+        let error = Mps::start_by(&program, Path::new("/proc/mps")).unwrap_err();
+        assert!(matches!(&error, Trouble::Folder(place, _) if place == Path::new("/proc/mps")), "{error}");
     }
 }
