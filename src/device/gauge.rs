@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::card::Cards;
+use super::peak::Shape;
 
 /// Looks at one card for the workers of one sweep.
 #[derive(Clone)]
@@ -30,6 +31,42 @@ impl Gauge {
         let since = || alone.then_some(card.memory?.used.checked_sub(self.before)?);
         let bytes = of_process.or_else(since).filter(|&bytes| bytes > 0)?;
         Some((bytes as f64 / f64::from(1 << 20)).ceil())
+    }
+}
+
+/// Follows one worker process from run to run.
+#[derive(Debug)]
+pub struct Meter {
+    gauge: Gauge,
+    pid: u32,
+    /// What its runs were like, as long as they were all alike, and the most that was seen so far.
+    before: Option<(Option<Shape>, f64)>,
+}
+
+impl Meter {
+    pub fn new(gauge: Gauge, pid: u32) -> Meter {
+        Meter { gauge, pid, before: None }
+    }
+
+    /// MiB that a run of this shape took, which has just ended. `None` where an earlier run of another shape may have
+    /// taken it, and where the card does not say.
+    pub fn after(&mut self, shape: Shape, alone: bool) -> Option<f64> {
+        let taken = self.gauge.taken_by(self.pid, alone)?;
+        match &mut self.before {
+            Some((kind, most)) => {
+                let grew = taken > *most;
+                let same = kind.as_ref() == Some(&shape);
+                *most = most.max(taken);
+                if !same {
+                    *kind = None;
+                }
+                (grew || same).then_some(taken)
+            }
+            None => {
+                self.before = Some((Some(shape), taken));
+                Some(taken)
+            }
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl Peaks {
         let mut peaks = Peaks::default();
         for record in records.iter().filter(|record| record.outcome().is_some()) {
             if let Some(peak) = record.made.peak_device_memory_mib {
-                let known = peaks.0.entry(Shape::of(&record.run, None)).or_insert(peak);
+                let known = peaks.0.entry(Shape::of(&record.run, record.made.micro_batch)).or_insert(peak);
                 *known = known.max(peak);
             }
         }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Conversation, Silence};
-use super::local::{Interrupts, Slot};
+use super::local::Interrupts;
+use super::slot::Slot;
 use crate::protocol::{Job, Message, Order};
 
 /// What is timed.
