@@ -148,7 +148,10 @@ impl State {
             sum += rest;
             longest = longest.max(rest);
         }
-        let workers = self.slots.iter().filter(|slot| !slot.is_given_up()).count().max(1);
+        // Where memory decides, not every slot is used.
+        let works =
+            |slot: &&Slot| !slot.is_given_up() && (slot.place.room.is_none() || !matches!(slot.seat, Seat::Empty));
+        let workers = self.slots.iter().filter(works).count().max(1);
         Some((sum / workers as f64).max(longest))
     }
 
