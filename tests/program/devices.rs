@@ -30,8 +30,9 @@ impl Machine {
         let tests = project().join("tests");
         std::fs::copy(tests.join("fake_gpu_worker.py"), sandbox.path("bin/sweep-worker")).expect("the fake trainer");
         let library = sandbox.path("lib/libnvidia-ml.so.1");
-        let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(tests.join("fake_nvml.c"));
-        assert!(compiled.status().expect("a C compiler").success());
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(tests.join("fake_nvml.c"));
+        assert!(compiler.status().expect("a C compiler").success());
         std::fs::write(sandbox.path("cards"), cards).expect("the cards");
         let runtime = sandbox.path("runtime");
         Machine { sandbox, runtime, variables: Vec::new() }
@@ -167,6 +168,12 @@ fn auto_packs_as_many_runs_as_memory_holds() {
     std::fs::remove_file(machine.sandbox.path("results/tiny/events.jsonl")).expect("the log");
     machine.expect(0, &["run", "sweep.toml", "--devices", "cuda:0", "--slots-per-device", "auto"]);
     assert_eq!(machine.most_at_once(), 3.min(cores as i32));
+    // Of 500 MiB a second one does not fit, however many cores there are.
+    let machine = Machine::new(CARDS, "mode = [\"vanilla\"]\nseed = [1, 2, 3, 4]").with("SWEEP_FAKE_MIB", "500");
+    machine.expect(0, &["run", "sweep.toml", "--devices", "cuda:0", "--slots-per-device", "auto"]);
+    assert_eq!(machine.most_at_once(), 1);
+    let dry = machine.expect(0, &["run", "sweep.toml", "--dry-run", "--slots-per-device", "auto"]).out;
+    assert!(dry.contains("cuda:0 (up to ") && dry.contains(", as its memory allows)"), "{dry}");
 }
 
 /// A sweep that keeps its devices for as long as the test wants.

@@ -72,9 +72,10 @@ impl State {
         all.filter(move |&(index, other)| index != slot && other.place.device == device).map(|(_, other)| other)
     }
 
-    /// What a worker has of its device's memory from now on.
+    /// What a worker has of its device's memory from now on: as long as nobody has measured it, all.
     pub(super) fn hold_memory(&mut self, slot: usize, ticket: &Ticket) {
-        let need = self.need(ticket).unwrap_or_default();
+        let whole = self.slots[slot].place.room.unwrap_or_default();
+        let need = self.need(ticket).unwrap_or(whole);
         let held = &mut self.slots[slot].held;
         *held = need.max(*held);
     }
@@ -82,8 +83,7 @@ impl State {
     /// Learns from a run what runs of its footprint take.
     pub(super) fn weigh(&mut self, slot: usize, ticket: &Ticket, made: &Provenance) {
         let Some(peak) = made.peak_device_memory_mib.map(|mib| mib.ceil() as u32) else { return };
-        let held = &mut self.slots[slot].held;
-        *held = peak.max(*held);
+        self.slots[slot].held = peak;
         // A smaller pass says nothing about a whole one.
         if !matches!(ticket.ease, Ease::MicroBatch(_)) {
             let known = self.footprints.entry(ticket.footprint).or_default();

@@ -729,6 +729,8 @@ struct Watch {
     attempts: HashMap<RunId, u32>,
     writes: HashMap<RunId, usize>,
     finishes: usize,
+    /// MiB that each worker ever had of its device.
+    had: HashMap<Worker, u32>,
 }
 
 impl Watch {
@@ -738,6 +740,8 @@ impl Watch {
             match command {
                 Command::Train(worker, Errand { id, attempt, .. }) => {
                     assert!(self.under_way.insert(id.clone(), *worker).is_none(), "{id} runs twice at once");
+                    let had = self.had.entry(*worker).or_default();
+                    *had = takes(id).max(*had);
                     assert!(!self.writes.contains_key(id), "{id} has a record, and runs again");
                     let last = self.attempts.insert(id.clone(), *attempt);
                     assert!(last.is_none_or(|last| last <= *attempt), "attempts only grow");
@@ -756,8 +760,19 @@ impl Watch {
     }
 }
 
-/// Runs that share a device fit into its room together, by what they and idle workers hold; who is alone, is.
-fn memory_is_kept(state: &State) -> Result<(), TestCaseError> {
+/// MiB that a run takes of its device.
+fn takes(id: &RunId) -> u32 {
+    id.0.parse::<usize>().map_or(0, |n| [9, 30, 56][n % 3])
+}
+
+/// A run of that kind is done, and it was seen what it took, or not.
+fn done_and_weighed(id: RunId, seen: bool) -> Message {
+    let made = Provenance { peak_device_memory_mib: seen.then(|| f64::from(takes(&id)) - 0.5), ..own() };
+    Message::Done { id, outcome: Box::new(outcome()), made: Box::new(made) }
+}
+
+/// Processes that share a device fit into its room together, by the most that each ever had; who is alone, is.
+fn memory_is_kept(state: &State, had: &HashMap<Worker, u32>) -> Result<(), TestCaseError> {
     for device in 0..2 {
         let here: Vec<&Slot> = state.slots.iter().filter(|slot| slot.place.device == device).collect();
         let running: Vec<&Running> = here.iter().filter_map(|slot| slot.running()).collect();
@@ -766,8 +781,12 @@ fn memory_is_kept(state: &State) -> Result<(), TestCaseError> {
             let others = here.iter().filter(|slot| matches!(slot.seat, Seat::Idle | Seat::Leaving)).count();
             prop_assert_eq!(others, 0, "an idle worker holds memory beside a run that must be alone");
         } else if let (Some(room), 2..) = (here.first().and_then(|slot| slot.place.room), running.len()) {
-            let alive = here.iter().filter(|slot| !matches!(slot.seat, Seat::Empty));
-            prop_assert!(alive.map(|slot| slot.held).sum::<u32>() <= room);
+            let mut taken = 0;
+            for (slot, found) in state.slots.iter().enumerate().filter(|(_, slot)| slot.place.device == device) {
+                let is_alive = !matches!(found.seat, Seat::Empty);
+                taken += had.get(&Worker { slot, life: found.life }).filter(|_| is_alive).unwrap_or(&0);
+            }
+            prop_assert!(taken <= room, "{taken} of {room} MiB");
         }
     }
     Ok(())
@@ -801,11 +820,7 @@ proptest! {
             let w = worker(slot, life);
             let event = match kind {
                 0..5 => Event::From(w, ready()),
-                5..11 => {
-                    let peak = run.0.parse::<u32>().ok().map(|n| [9.0, 30.0, 55.5][n as usize % 3]);
-                    let made = Provenance { peak_device_memory_mib: peak.filter(|_| second % 4 != 0), ..own() };
-                    Event::From(w, Message::Done { id: run, outcome: Box::new(outcome()), made: Box::new(made) })
-                }
+                5..11 => Event::From(w, done_and_weighed(run, second % 4 != 0)),
                 11 => Event::From(w, Message::Paused { id: run, step: 1 }),
                 12..15 => Event::Exited(w, killed()),
                 15..18 => Event::From(w, Message::Failed { id: run, failure: oom(), made: Box::new(own()) }),
@@ -818,7 +833,7 @@ proptest! {
                 _ => Event::From(w, Message::Phase { id: run, name: "train".into() }),
             };
             watch.see(&state.on(event, at(second as u64)));
-            memory_is_kept(&state)?;
+            memory_is_kept(&state, &watch.had)?;
         }
         prop_assert!(watch.writes.values().all(|&times| times == 1));
         // Every run is in the queue, under way, put aside, or has its one record.
@@ -835,15 +850,12 @@ proptest! {
             for slot in 0..slots {
                 let w = worker(slot, state.slots[slot].life);
                 let event = match &state.slots[slot].seat {
-                    Seat::Running(running) => {
-                        let id = running.ticket.id.clone();
-                        Event::From(w, Message::Done { id, outcome: Box::new(outcome()), made: Box::new(own()) })
-                    }
+                    Seat::Running(running) => Event::From(w, done_and_weighed(running.ticket.id.clone(), second % 4 != 0)),
                     Seat::Leaving => Event::Exited(w, killed()),
                     _ => Event::From(w, ready()),
                 };
                 watch.see(&state.on(event, at(200 + second)));
-                memory_is_kept(&state)?;
+                memory_is_kept(&state, &watch.had)?;
             }
         }
         prop_assert_eq!(watch.finishes, 1);
