@@ -10,6 +10,7 @@
 
 pub mod cli;
 pub mod device;
+pub mod failpoint;
 pub mod figure;
 pub mod frame;
 pub mod hub;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::failpoint;
+
 /// Who holds a slot of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -79,6 +81,7 @@ impl Leases {
         // Not truncated: until the lease is ours, the text is the other's.
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.with_context(cannot)?;
+        failpoint::pass("lease");
         for patience in (0..10).rev() {
             match file.try_lock() {
                 Ok(()) => break,
@@ -99,6 +102,7 @@ impl Leases {
         };
         let text = serde_json::to_vec(&holder).context("a holder holds only numbers and words")?;
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(&text)).with_context(cannot)?;
+        failpoint::pass("leased");
         Ok(Ok(Lease { _file: file, slot }))
     }
 

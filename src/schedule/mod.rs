@@ -10,6 +10,7 @@ mod process;
 mod queue;
 mod slot;
 pub mod state;
+mod suspend;
 
 pub use conversation::{Conversation, Silence};
 pub use local::{Director, Interrupts, Observer, Options, Summary, run};

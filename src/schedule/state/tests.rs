@@ -106,6 +106,8 @@ fn crash() -> Failure {
     Failure::Crashed { tail: "boom\n(killed by signal 11)".into() }
 }
 
+mod model;
+
 const AGAIN: &str = "again in a new process";
 
 fn ended(slot: usize, n: usize, end: End, made: Provenance, how: &str, seconds: f64) -> Vec<Command> {
