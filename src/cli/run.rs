@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::devices::Found;
 use super::plan::{Judged, Reason, judge};
+use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study, work};
+use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, slots, split, study, work};
+use crate::device::Device;
+use crate::device::peak::Peaks;
 use crate::plan::{Run, RunId};
 use crate::protocol::Job;
 use crate::record::lock::{Lock, LockError};
@@ -86,8 +90,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     workspace.check_only()?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;
-    let slots =
-        devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
+    let found = devices::find(&worker, arguments.devices.as_deref(), &workspace.sweep.run)?;
     let (name, store) = (&workspace.sweep.name, &workspace.store);
     // Before the records are read: another sweep may be about to add to them.
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
@@ -106,8 +109,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         for j in &to_do {
             print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
         }
-        let slots: Vec<String> = slots.iter().map(|s| format!("{} ({} threads)", s.device, s.threads)).collect();
-        print(&format!("{} runs would be trained on {}; nothing was started", to_do.len(), slots.join(", ")))?;
+        let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, false)?;
+        found.notes.iter().for_each(|note| complain(note));
+        let places = slots::sketch(&found, wish, &why).join(", ");
+        print(&format!("{} runs would be trained on {places}; nothing was started", to_do.len()))?;
         return Ok(Exit::Done);
     }
 
@@ -130,6 +135,12 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
     store.write_manifest(&manifest)?;
+    let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
+    let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
+    notes.iter().for_each(|note| complain(note));
+    if wish.per_device == Some(Slots::Auto) && !why.is_empty() {
+        complain(&format!("cpu: {} workers, {why}", wish.cpu_workers));
+    }
     let by_id: HashMap<&RunId, &Judged> = to_do.iter().map(|j| (j.id, *j)).collect();
     let job = |id: &RunId| match by_id.get(id) {
         Some(judged) => job(&workspace, judged),
@@ -137,7 +148,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     };
     // What cannot be trained is told before anything starts.
     to_do.iter().try_for_each(|j| job(j.id).map(drop))?;
-    let tickets = work::tickets(&workspace.sweep, &to_do);
+    let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
     let limits = limits(arguments, &workspace.sweep.run, tickets.len());
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
@@ -150,7 +161,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let kept = study::write_frames(store, name);
     let summary = summary?;
     kept?;
-    drop(lock);
+    drop((lock, mps));
 
     for (id, sentence) in &failures {
         complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
@@ -163,6 +174,30 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         Finish::Complete | Finish::NoWorkers(_) if summary.failed + left_failed > 0 => Exit::SomeFailed,
         Finish::Complete | Finish::NoWorkers(_) => Exit::Done,
     })
+}
+
+/// What the sweep wants of its devices, and why the CPU gets as many workers as it does.
+fn wish<'a>(
+    arguments: &Arguments,
+    workspace: &'a Workspace,
+    found: &Found,
+    to_do: &[&Judged],
+    worker: &Path,
+    interrupts: &Interrupts,
+    may_measure: bool,
+) -> Result<(Wish<'a>, String)> {
+    let run = &workspace.sweep.run;
+    let per_device = arguments.slots_per_device.or(run.slots_per_device);
+    let counted = matches!(per_device, Some(Slots::Count(_))) || found.devices.iter().all(Device::is_gpu);
+    let (cpu_workers, why) = if counted {
+        (1, String::new())
+    } else {
+        let job = |j: &Judged| job(workspace, j);
+        let choice = split::workers(workspace, to_do, worker, &job, interrupts, may_measure)?;
+        (choice.workers, choice.why)
+    };
+    let sweep = &workspace.sweep.name;
+    Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
 }
 
 /// The command line goes before the sweep file.

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod commands;
 mod crash_matrix;
+mod devices;
 mod export;
 mod faults;
 mod hub;
