@@ -1,9 +1,11 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+pub mod bulk;
 pub mod lock;
 pub mod log;
 pub mod mask;
+mod pack;
 pub mod parts;
 pub mod store;
 

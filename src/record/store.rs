@@ -6,7 +6,6 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +56,10 @@ impl Store {
         self.runs().join(&id.0)
     }
 
+    pub(super) fn record_path(&self, id: &RunId) -> PathBuf {
+        self.run_folder(id).join("record.json")
+    }
+
     pub fn sweep_folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -76,7 +79,7 @@ impl Store {
 
     /// Puts a record in its run's folder; after a crash at any moment the old record or the new one is there.
     pub fn write(&self, record: &Record) -> Result<()> {
-        replace_json(&self.run_folder(&record.id).join("record.json"), record)
+        replace_json(&self.record_path(&record.id), record)
     }
 
     /// The record of a run, or `None` where it has not ended yet.
@@ -84,18 +87,7 @@ impl Store {
     /// # Errors
     /// A file that is there and is no record.
     pub fn read(&self, id: &RunId) -> Result<Option<Record>> {
-        let path = self.run_folder(id).join("record.json");
-        read_json(&path, "Delete this file, and `sweep run` does the run again; or restore it.")
-    }
-
-    /// Every record there is, sorted by id.
-    ///
-    /// # Errors
-    /// One file that is no record.
-    pub fn read_all(&self) -> Result<Vec<Record>> {
-        let ids = self.ids()?;
-        let records: Result<Vec<Option<Record>>> = ids.par_iter().map(|id| self.read(id)).collect();
-        Ok(records?.into_iter().flatten().collect())
+        read_json(&self.record_path(id), "Delete this file, and `sweep run` does the run again; or restore it.")
     }
 
     /// The ids of the runs that have a folder, sorted.
