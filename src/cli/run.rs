@@ -1,6 +1,6 @@
 //! `sweep run FILE`: train what is missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -93,13 +93,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
     let records = store.read_all()?;
     let judged = judge(&workspace, &records);
-    let mut to_do: Vec<&Judged> = Vec::new();
-    for j in judged.iter().filter(|j| wanted.takes(j)) {
-        // Two modes of one sweep may be one run under two names.
-        if !to_do.iter().any(|other| other.id == j.id) {
-            to_do.push(j);
-        }
-    }
+    // Two modes of one sweep may be one run under two names.
+    let mut seen = HashSet::new();
+    let mut to_do: Vec<&Judged> = judged.iter().filter(|j| wanted.takes(j) && seen.insert(j.id)).collect();
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
@@ -119,9 +115,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         select: workspace.sweep.select,
         paper: workspace.sweep.paper.clone(),
         models: workspace.origins.clone(),
-        runs: workspace.runs.clone(),
+        runs: &workspace.runs,
     };
-    if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {
+    let is_new = store.write_manifest(&manifest)?;
+    if to_do.is_empty() && !is_new {
         if let Wanted::Failed(_) = wanted {
             print("no run failed like that; nothing to do again")?;
             return Ok(Exit::Done);
@@ -129,14 +126,15 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         print(&nothing_line(&judged, left_failed, file))?;
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
-    store.write_manifest(&manifest)?;
     let by_id: HashMap<&RunId, &Judged> = to_do.iter().map(|j| (j.id, *j)).collect();
     let job = |id: &RunId| match by_id.get(id) {
         Some(judged) => job(&workspace, judged),
         None => Err(Refusal(format!("run {id} is none of this call")).into()),
     };
-    // What cannot be trained is told before anything starts.
-    to_do.iter().try_for_each(|j| job(j.id).map(drop))?;
+    // What cannot be trained is told before anything starts; it is so for all runs of its task and model.
+    let mut seen = HashSet::new();
+    let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
+    kinds.try_for_each(|j| job(j.id).map(drop))?;
     let tickets = work::tickets(&workspace.sweep, &to_do);
     let limits = limits(arguments, &workspace.sweep.run, tickets.len());
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };

@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Record;
 use super::pack::{self, Entry, Pack, Stamp};
 use super::store::Store;
-use crate::plan::RunId;
+use super::{Provenance, Record};
+use crate::plan::{Run, RunId};
 
 /// Fewer new records than these are not worth a write.
 const WORTH_PACKING: usize = 64;
@@ -35,6 +35,33 @@ pub trait View: Clone + Send {
 impl View for Record {
     fn of(record: Record) -> Record {
         record
+    }
+}
+
+/// A record but for its run, which the asker knows: it is a third of the text.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Unnamed {
+    format: u32,
+    id: RunId,
+    end: super::End,
+    made: Provenance,
+}
+
+impl Unnamed {
+    pub fn with(self, run: Run) -> Record {
+        let Unnamed { format, id, end, made } = self;
+        Record { format, id, run, end, made }
+    }
+}
+
+impl View for Unnamed {
+    fn of(record: Record) -> Unnamed {
+        let Record { format, id, end, made, .. } = record;
+        Unnamed { format, id, end, made }
+    }
+
+    fn parse(text: &[u8]) -> Option<Unnamed> {
+        serde_json::from_slice(text).ok()
     }
 }
 
@@ -104,7 +131,10 @@ impl Store {
     /// # Errors
     /// One file that is no record.
     pub fn view_each<'a, T: View>(&self, ids: impl IntoIterator<Item = &'a RunId>) -> Result<Vec<Option<T>>> {
-        let ids: Vec<&RunId> = ids.into_iter().collect();
+        self.view_each_at(ids.into_iter().collect(), SystemTime::now())
+    }
+
+    fn view_each_at<T: View>(&self, ids: Vec<&RunId>, now: SystemTime) -> Result<Vec<Option<T>>> {
         let stamps: Vec<Option<Stamp>> =
             ids.par_iter().with_min_len(512).map(|id| Stamp::of(&self.record_path(id))).collect();
         let path = self.pack_path();
@@ -122,7 +152,6 @@ impl Store {
         if missing.len() >= WORTH_PACKING {
             writer = pack.writer(&path, if is_spent { 0 } else { sound });
         }
-        let now = SystemTime::now();
         for chunk in missing.chunks(CHUNK) {
             let records: Result<Vec<Option<Record>>> = chunk.par_iter().map(|&place| self.read(ids[place])).collect();
             for (&place, record) in chunk.iter().zip(records?) {
@@ -184,4 +213,163 @@ fn packed<T: View>(pack: &Pack, ids: &[&RunId], stamps: &[Option<Stamp>]) -> Pac
         all.outdated += outdated;
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs::{self, File};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::frame::example;
+
+    /// So many records, and a moment at which their files count as left alone.
+    fn filled(count: u64) -> (tempfile::TempDir, Store, Vec<Record>, SystemTime) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("results"));
+        let mut records: Vec<Record> =
+            (1..=count).map(|seed| example::record("rte", "vanilla", None, seed, 0.5)).collect();
+        records.iter().for_each(|record| put(&store, record));
+        records.sort_by(|a, b| a.id.cmp(&b.id));
+        (folder, store, records, SystemTime::now() + Duration::from_secs(3600))
+    }
+
+    /// Not through `write`: many syncs take their time.
+    fn put(store: &Store, record: &Record) {
+        fs::create_dir_all(store.run_folder(&record.id)).unwrap();
+        fs::write(store.record_path(&record.id), serde_json::to_vec(record).unwrap()).unwrap();
+    }
+
+    fn all(store: &Store, now: SystemTime) -> Vec<Record> {
+        let ids = store.ids().unwrap();
+        store.view_each_at(ids.iter().collect(), now).unwrap().into_iter().flatten().collect()
+    }
+
+    /// What the pack alone answers for.
+    fn from_pack(store: &Store) -> Vec<Record> {
+        let ids = store.ids().unwrap();
+        let ids: Vec<&RunId> = ids.iter().collect();
+        let stamps: Vec<Option<Stamp>> = ids.iter().map(|id| Stamp::of(&store.record_path(id))).collect();
+        let mut views = packed(&Pack::open(&store.pack_path()), &ids, &stamps).views;
+        views.sort_by_key(|(place, _)| *place);
+        views.into_iter().map(|(_, record)| record).collect()
+    }
+
+    #[test]
+    fn records_come_from_the_pack_once_they_were_read() {
+        let (_folder, store, records, now) = filled(200);
+        assert_eq!(all(&store, SystemTime::now()), records);
+        assert_eq!(from_pack(&store), [], "files that were just written may change unseen");
+        assert_eq!(all(&store, now), records);
+        assert_eq!(from_pack(&store), records);
+        let size = fs::metadata(store.pack_path()).unwrap().len();
+        assert_eq!(all(&store, now), records);
+        assert_eq!(fs::metadata(store.pack_path()).unwrap().len(), size, "nothing was missing");
+
+        let done = Some(Ending::Done { collapsed: false });
+        let ids: Vec<&RunId> = records.iter().map(|record| &record.id).collect();
+        assert_eq!(store.view_each::<Ending>(ids.clone()).unwrap(), vec![done; 200]);
+        let unnamed: Vec<Option<Unnamed>> = store.view_each(ids).unwrap();
+        let named = unnamed.into_iter().zip(&records).map(|(found, record)| found.unwrap().with(record.run.clone()));
+        assert_eq!(named.collect::<Vec<_>>(), records);
+        let nobody = RunId("nobody".into());
+        assert_eq!(store.view_each::<Record>([&nobody, &records[7].id]).unwrap(), [None, Some(records[7].clone())]);
+    }
+
+    #[test]
+    fn what_is_done_to_a_record_by_hand_is_noticed() {
+        let (_folder, store, mut records, now) = filled(100);
+        all(&store, now);
+        // Of the same length, in place, with its old date.
+        let path = store.record_path(&records[3].id);
+        let date = fs::metadata(&path).unwrap().modified().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        records[3].made.threads = records[3].made.threads % 9 + 1;
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(&path, serde_json::to_vec(&records[3]).unwrap()).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(date).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), length);
+        // Another file in its place; one gone; one new; one damaged.
+        records[5].made.attempt = 7;
+        store.write(&records[5]).unwrap();
+        fs::remove_file(store.record_path(&records[9].id)).unwrap();
+        records.remove(9);
+        let added = example::record("rte", "vanilla", None, 1000, 0.5);
+        put(&store, &added);
+        records.push(added);
+        records.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!(all(&store, now), records);
+        fs::write(store.record_path(&records[1].id), b"{").unwrap();
+        let error = store.view_all::<Ending>().unwrap_err().to_string();
+        assert!(error.contains("record.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_pack_that_is_cut_damaged_newer_or_strange_changes_no_answer() {
+        let (_folder, store, records, now) = filled(100);
+        all(&store, now);
+        let path = store.pack_path();
+        let whole = fs::read(&path).unwrap();
+        let mut newer = whole.clone();
+        newer[8] = 9;
+        let sum = crc32fast::hash(&newer[..12]).to_le_bytes();
+        newer[12..16].copy_from_slice(&sum);
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        let kept = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(all(&store, now), records);
+            fs::read(&path).unwrap() == bytes
+        };
+        assert!(kept(&whole));
+        assert!(kept(&newer), "it is another program's");
+        for bytes in
+            [&whole[..whole.len() - 1], &whole[..20], &whole[..3], &damaged, b"", &[0; 4096], b"{\"format\": 1}"]
+        {
+            assert!(!kept(bytes), "{} bytes are mended", bytes.len());
+            assert_eq!(from_pack(&store), records, "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_copied_folder_begins_a_new_pack_and_outdated_entries_go() {
+        let (_folder, store, records, now) = filled(1200);
+        all(&store, now);
+        let size = fs::metadata(store.pack_path()).unwrap().len();
+        for record in &records {
+            let path = store.record_path(&record.id);
+            fs::rename(&path, path.with_extension("old")).unwrap();
+            fs::copy(path.with_extension("old"), &path).unwrap();
+        }
+        assert_eq!(all(&store, now), records);
+        assert_eq!(from_pack(&store), records);
+        assert!(fs::metadata(store.pack_path()).unwrap().len() < size * 3 / 2, "the old entries are gone");
+    }
+
+    #[test]
+    fn readers_at_once_and_one_that_may_not_write_all_answer() {
+        let (_folder, store, records, now) = filled(300);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..8).map(|_| scope.spawn(|| all(&store, now))).collect();
+            assert!(readers.into_iter().all(|reader| reader.join().unwrap() == records));
+        });
+        assert_eq!(from_pack(&store), records);
+
+        // Another process writes: the lock is taken.
+        fs::remove_file(store.pack_path()).unwrap();
+        let held = File::create(store.pack_path()).unwrap();
+        held.lock().unwrap();
+        assert_eq!(all(&store, now), records);
+        assert_eq!(held.metadata().unwrap().len(), 0);
+        drop(held);
+        // No cache folder can be made where a file lies, and none below /proc.
+        fs::remove_dir_all(store.cache()).unwrap();
+        fs::write(store.cache(), b"a file").unwrap();
+        assert_eq!(all(&store, now), records);
+        assert!(
+            Pack::open(Path::new("/proc/none/records.pack")).writer(Path::new("/proc/none/records.pack"), 0).is_none()
+        );
+    }
 }

@@ -8,6 +8,7 @@ pub mod log;
 pub mod mask;
 mod pack;
 pub mod parts;
+mod rows;
 pub mod store;
 
 use std::collections::BTreeMap;

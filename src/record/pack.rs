@@ -133,7 +133,8 @@ impl Pack {
         if file.metadata().ok()?.len() != self.len {
             return None;
         }
-        let mut end = sound.checked_sub(1).and_then(|last| self.blocks.get(last)).map_or(0, |&(at, len, _)| at + u64::from(len));
+        let mut end =
+            sound.checked_sub(1).and_then(|last| self.blocks.get(last)).map_or(0, |&(at, len, _)| at + u64::from(len));
         if end < self.len {
             file.set_len(end).ok()?;
         }
@@ -152,8 +153,7 @@ pub(super) fn entries(mut block: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     std::iter::from_fn(move || {
         let (head, rest) = block.split_at_checked(ENTRY_HEAD)?;
         let long = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-        let stamp =
-            Stamp { size: long(6), modified: long(14) as i64, changed: long(22) as i64, inode: long(30) };
+        let stamp = Stamp { size: long(6), modified: long(14) as i64, changed: long(22) as i64, inode: long(30) };
         let (id, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([head[0], head[1]])))?;
         let (text, rest) = rest.split_at_checked(word(&head[2..]) as usize)?;
         block = rest;
@@ -225,4 +225,78 @@ fn checksum(content: &[u8]) -> u32 {
 /// The first four bytes, little-endian.
 fn word(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |first| u32::from_le_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Blocks of two entries each, and all entries as they were put in.
+    fn packed(path: &Path, blocks: u64) -> Vec<(String, Stamp, Vec<u8>)> {
+        let mut writer = Pack::open(path).writer(path, 0).unwrap();
+        let mut all = Vec::new();
+        for n in 0..blocks * 2 {
+            let stamp = Stamp { size: n, modified: -1, changed: i64::MAX - n as i64, inode: n << 40 };
+            let (id, text) = (format!("run{n}"), vec![b'a' + n as u8; 7 * n as usize]);
+            writer.add(&Entry { id: &id, stamp, text: &text }).unwrap();
+            if n % 2 == 1 {
+                writer.flush().unwrap();
+            }
+            all.push((id, stamp, text));
+        }
+        all
+    }
+
+    fn read(path: &Path) -> Vec<(String, Stamp, Vec<u8>)> {
+        let pack = Pack::open(path);
+        let blocks: Vec<Vec<u8>> = (0..pack.blocks()).filter_map(|i| pack.block(i)).collect();
+        blocks.iter().flat_map(|block| entries(block)).map(|e| (e.id.to_owned(), e.stamp, e.text.to_owned())).collect()
+    }
+
+    #[test]
+    fn no_flipped_byte_makes_an_entry_that_was_not_put_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache/records.pack");
+        let all = packed(&path, 4);
+        assert_eq!(read(&path), all);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                fs::write(&path, &bytes).unwrap();
+                let found = read(&path);
+                assert!(found.len() < all.len(), "byte {at} has no say");
+                assert!(found.iter().all(|entry| all.contains(entry)), "byte {at}: {found:?}");
+            }
+            // And cut there.
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(all.starts_with(&read(&path)), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_writer_cuts_off_what_a_killed_one_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.pack");
+        let all = packed(&path, 3);
+        let whole = fs::read(&path).unwrap();
+        for cut in [whole.len() - 1, whole.len() - 40] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let pack = Pack::open(&path);
+            let sound = (0..pack.blocks()).take_while(|&i| pack.block(i).is_some()).count();
+            let mut writer = pack.writer(&path, sound).unwrap();
+            let (id, stamp, text) = &all[5];
+            writer.add(&Entry { id, stamp: *stamp, text }).unwrap();
+            writer.flush().unwrap();
+            let found = read(&path);
+            assert_eq!((&found[..4], &found[4..]), (&all[..4], &all[5..]), "cut at {cut}");
+        }
+        // What another process added since the look is not overwritten.
+        let before = Pack::open(&path);
+        packed(&folder.path().join("other"), 1);
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        assert!(before.writer(&path, 1).is_none());
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::rows::{Rows, holds};
 use super::{FORMAT, Record};
 use crate::plan::{Run, RunId};
 pub use crate::spec::Select;
@@ -21,9 +22,11 @@ pub struct Store {
 }
 
 /// The runs that a sweep asked for, so that it can be reported without its inputs at hand.
+///
+/// `Runs` is how they are held: owned, borrowed from a plan while it is written, or as ids alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct Manifest<Runs = Vec<(RunId, Run)>> {
     pub format: u32,
     /// The sweep's name.
     pub name: String,
@@ -40,7 +43,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, String>,
     /// In the order of the plan.
-    pub runs: Vec<(RunId, Run)>,
+    pub runs: Runs,
 }
 
 impl Store {
@@ -110,14 +113,29 @@ impl Store {
         Ok(ids)
     }
 
-    /// Puts a sweep's manifest in its folder, in place of an older one.
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        replace_json(&self.manifest_path(&manifest.name), manifest)
+    /// Puts a sweep's manifest in its folder, in place of an older one; says whether that was another one.
+    pub fn write_manifest<Runs: Serialize>(&self, manifest: &Manifest<Runs>) -> Result<bool> {
+        let path = self.manifest_path(&manifest.name);
+        let write = |to: &mut dyn Write| {
+            manifest.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, Rows::default()))?;
+            to.write_all(b"\n")
+        };
+        let is_new = !holds(&path, write);
+        if is_new {
+            replace_by(&path, write)?;
+        }
+        Ok(is_new)
     }
 
     /// The manifest that the last `sweep run` of this sweep left.
     pub fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
-        read_json(&self.manifest_path(name), "Delete this file, and `sweep run` writes it anew; or restore it.")
+        read_json(&self.manifest_path(name), MEND_MANIFEST)
+    }
+
+    /// The ids of the same runs, for who asks no more: what they are takes longer to read than whether they are done.
+    pub fn planned(&self, name: &str) -> Result<Option<Vec<RunId>>> {
+        let manifest: Option<Manifest<Vec<(RunId, IgnoredAny)>>> = read_json(&self.manifest_path(name), MEND_MANIFEST)?;
+        Ok(manifest.map(|manifest| manifest.runs.into_iter().map(|(id, _)| id).collect()))
     }
 
     /// Names of the sweeps that were ever run here, sorted.
@@ -141,6 +159,8 @@ impl Store {
     }
 }
 
+const MEND_MANIFEST: &str = "Delete this file, and `sweep run` writes it anew; or restore it.";
+
 fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).with_context(|| format!("cannot write {}", path.display()))?;
     text.push(b'\n');
@@ -150,19 +170,24 @@ fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// Replaces a file as a whole: temporary file, sync, rename, sync of the folder. Missing folders are made.
 /// One writer a file: the temporary name is fixed, so that a crash leaves at most one of them behind.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    replace_by(path, |to| to.write_all(content))
+}
+
+/// The same for what is made while it is written.
+fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("{} is no place for a file", path.display());
     };
     make_folder(folder)?;
     let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
+        write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&temporary, path)?;
         sync_folder(folder)
     };
-    write().map_err(|error| {
+    write().map_err(|error: io::Error| {
         // Best effort: what is left there does no harm, and the error that matters is the first one.
         let _ = fs::remove_file(&temporary);
         explain(error, path)
