@@ -223,14 +223,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::frame::example;
+    use crate::plan::{Choice, Input, Recipe};
+    use crate::record::{End, FORMAT, Outcome};
+
+    fn record(seed: u64) -> Record {
+        let input = || Input { name: "rte".into(), hash: "a".into() };
+        let run = Run {
+            task: input(),
+            model: input(),
+            mode: "vanilla".into(),
+            method: Choice { name: "vanilla".into(), numbers: Default::default() },
+            recipe: Recipe::default(),
+            seed,
+            after: Default::default(),
+        };
+        let end = End::Done(Outcome { metric: "accuracy".into(), steps: 7, ..Outcome::default() });
+        Record { format: FORMAT, id: run.id(), run, end, made: Provenance::default() }
+    }
 
     /// So many records, and a moment at which their files count as left alone.
     fn filled(count: u64) -> (tempfile::TempDir, Store, Vec<Record>, SystemTime) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("results"));
-        let mut records: Vec<Record> =
-            (1..=count).map(|seed| example::record("rte", "vanilla", None, seed, 0.5)).collect();
+        let mut records: Vec<Record> = (1..=count).map(record).collect();
         records.iter().for_each(|record| put(&store, record));
         records.sort_by(|a, b| a.id.cmp(&b.id));
         (folder, store, records, SystemTime::now() + Duration::from_secs(3600))
@@ -296,7 +311,7 @@ mod tests {
         store.write(&records[5]).unwrap();
         fs::remove_file(store.record_path(&records[9].id)).unwrap();
         records.remove(9);
-        let added = example::record("rte", "vanilla", None, 1000, 0.5);
+        let added = record(1000);
         put(&store, &added);
         records.push(added);
         records.sort_by(|a, b| a.id.cmp(&b.id));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{Rows, holds};
 use super::{FORMAT, Record};
+use crate::failpoint;
 use crate::plan::{Run, RunId};
 pub use crate::spec::Select;
 
@@ -181,10 +182,13 @@ fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> 
     make_folder(folder)?;
     let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || {
+        failpoint::pass("replace");
         let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
         write(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        failpoint::pass("rename");
         fs::rename(&temporary, path)?;
+        failpoint::pass("renamed");
         sync_folder(folder)
     };
     write().map_err(|error: io::Error| {
@@ -209,13 +213,13 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     sync_folder(folder.parent().unwrap_or(folder)).map_err(|error| explain(error, folder))
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
 /// Says what an error of the file system means to the user, and what to do.
-pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
+pub(super) fn explain(error: io::Error, path: &Path) -> anyhow::Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ": no space left. Make room (the folder `cache` of the results can go) and start again"

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod crash_matrix;
 mod export;
 mod faults;
 mod hub;
@@ -15,3 +16,5 @@ mod readme;
 mod records;
 mod sandbox;
 mod stages;
+mod terminal;
+mod trouble;
