@@ -140,7 +140,8 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
-    let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
+    let mut screen =
+        Screen { progress, failures: Vec::new(), store, name, written: Instant::now(), pause: FRAMES_EVERY };
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
     let Screen { progress, failures, .. } = screen;
     drop(progress);
@@ -239,6 +240,8 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
 
 /// Frames are rewritten as runs end, but not more often than this.
 const FRAMES_EVERY: Duration = Duration::from_secs(60);
+/// Nor so often that more than one part of so many of the time goes into it: those of 100,000 runs take seconds.
+const FRAMES_SHARE: u32 = 50;
 
 /// The progress display, the frames kept current, and the failures for the end.
 struct Screen<'a> {
@@ -246,7 +249,9 @@ struct Screen<'a> {
     failures: Vec<(RunId, String)>,
     store: &'a Store,
     name: &'a str,
+    /// When frames were last written, and how long to wait from then.
     written: Instant,
+    pause: Duration,
 }
 
 impl Observer for Screen<'_> {
@@ -257,10 +262,12 @@ impl Observer for Screen<'_> {
             self.failures.push((id.clone(), failure.sentence()));
         }
         self.progress.note(note);
-        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > FRAMES_EVERY {
+        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
+            let start = Instant::now();
             // What cannot be written now is written, or said, at the end.
             let _ = study::write_frames(self.store, self.name);
             self.written = Instant::now();
+            self.pause = FRAMES_EVERY.max(start.elapsed() * FRAMES_SHARE);
         }
     }
 

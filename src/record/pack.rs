@@ -296,7 +296,7 @@ mod tests {
         // What another process added since the look is not overwritten.
         let before = Pack::open(&path);
         packed(&folder.path().join("other"), 1);
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
         assert!(before.writer(&path, 1).is_none());
     }
 }
