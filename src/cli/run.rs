@@ -1,6 +1,6 @@
 //! `sweep run FILE`: train what is missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -96,13 +96,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
     let records = store.read_all()?;
     let judged = judge(&workspace, &records);
-    let mut to_do: Vec<&Judged> = Vec::new();
-    for j in judged.iter().filter(|j| wanted.takes(j)) {
-        // Two modes of one sweep may be one run under two names.
-        if !to_do.iter().any(|other| other.id == j.id) {
-            to_do.push(j);
-        }
-    }
+    // Two modes of one sweep may be one run under two names.
+    let mut seen = HashSet::new();
+    let mut to_do: Vec<&Judged> = judged.iter().filter(|j| wanted.takes(j) && seen.insert(j.id)).collect();
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
@@ -124,9 +120,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         select: workspace.sweep.select,
         paper: workspace.sweep.paper.clone(),
         models: workspace.origins.clone(),
-        runs: workspace.runs.clone(),
+        runs: &workspace.runs,
     };
-    if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {
+    let is_new = store.write_manifest(&manifest)?;
+    if to_do.is_empty() && !is_new {
         if let Wanted::Failed(_) = wanted {
             print("no run failed like that; nothing to do again")?;
             return Ok(Exit::Done);
@@ -134,7 +131,6 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         print(&nothing_line(&judged, left_failed, file))?;
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
-    store.write_manifest(&manifest)?;
     let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
     let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
     notes.iter().for_each(|note| complain(note));
@@ -146,14 +142,17 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         Some(judged) => job(&workspace, judged),
         None => Err(Refusal(format!("run {id} is none of this call")).into()),
     };
-    // What cannot be trained is told before anything starts.
-    to_do.iter().try_for_each(|j| job(j.id).map(drop))?;
+    // What cannot be trained is told before anything starts; it is so for all runs of its task and model.
+    let mut seen = HashSet::new();
+    let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
+    kinds.try_for_each(|j| job(j.id).map(drop))?;
     let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
     let limits = limits(arguments, &workspace.sweep.run, tickets.len());
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
-    let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
+    let mut screen =
+        Screen { progress, failures: Vec::new(), store, name, written: Instant::now(), pause: FRAMES_EVERY };
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
     let Screen { progress, failures, .. } = screen;
     drop(progress);
@@ -276,6 +275,8 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
 
 /// Frames are rewritten as runs end, but not more often than this.
 const FRAMES_EVERY: Duration = Duration::from_secs(60);
+/// Nor so often that more than one part of so many of the time goes into it: those of 100,000 runs take seconds.
+const FRAMES_SHARE: u32 = 50;
 
 /// The progress display, the frames kept current, and the failures for the end.
 struct Screen<'a> {
@@ -283,7 +284,9 @@ struct Screen<'a> {
     failures: Vec<(RunId, String)>,
     store: &'a Store,
     name: &'a str,
+    /// When frames were last written, and how long to wait from then.
     written: Instant,
+    pause: Duration,
 }
 
 impl Observer for Screen<'_> {
@@ -294,10 +297,12 @@ impl Observer for Screen<'_> {
             self.failures.push((id.clone(), failure.sentence()));
         }
         self.progress.note(note);
-        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > FRAMES_EVERY {
+        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
+            let start = Instant::now();
             // What cannot be written now is written, or said, at the end.
             let _ = study::write_frames(self.store, self.name);
             self.written = Instant::now();
+            self.pause = FRAMES_EVERY.max(start.elapsed() * FRAMES_SHARE);
         }
     }
 

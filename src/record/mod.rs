@@ -1,11 +1,14 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+pub mod bulk;
 mod failure;
 pub mod lock;
 pub mod log;
 pub mod mask;
+mod pack;
 pub mod parts;
+mod rows;
 pub mod store;
 
 use std::collections::BTreeMap;
