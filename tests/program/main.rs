@@ -15,3 +15,4 @@ mod readme;
 mod records;
 mod sandbox;
 mod stages;
+mod trackers;
