@@ -128,3 +128,27 @@ impl Growing {
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::example;
+
+    #[test]
+    fn trouble_is_told_once_and_stops_nothing() {
+        let record = example::record("rte", "vanilla", None, 1, 0.5);
+        let runs = [(record.id.clone(), record.run)];
+        let place = PathBuf::from("/proc/tensorboard");
+        let mut live = Live::new("glue", &runs, &BTreeSet::new(), place, Path::new("results"));
+        let started = Note::Started { slot: 0, id: record.id.clone() };
+        let warning = live.note(&started).unwrap();
+        assert!(warning.contains("/proc/tensorboard cannot be written") && warning.contains("goes on"), "{warning}");
+        assert_eq!(live.note(&started), None);
+        let end = Box::new(record.end);
+        assert_eq!(live.note(&Note::Ended { slot: 0, id: record.id, end, seconds: 1.0 }), None);
+        let stranger = Note::Started { slot: 0, id: RunId("f00".into()) };
+        assert_eq!(live.note(&stranger), None);
+    }
+}

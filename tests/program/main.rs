@@ -4,6 +4,7 @@ mod checkpoints;
 mod commands;
 mod export;
 mod faults;
+mod fixtures;
 mod hub;
 mod hub_server;
 mod kill;
