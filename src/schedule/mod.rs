@@ -8,6 +8,7 @@ mod policy;
 mod process;
 mod queue;
 pub mod state;
+mod suspend;
 
 pub use conversation::{Conversation, Silence};
 pub use local::{Director, Interrupts, Observer, Options, Slot, Summary, run};

@@ -89,6 +89,8 @@ pub fn end(events: &mut Events, time: f64, ending: &Ending) {
     let status = match ending.kind {
         Kind::Done => 1,
         Kind::Failed => 2,
+        // It has no word for what ended on purpose.
+        Kind::Ended => 0,
     };
     put(events, time, "session_end_info", 4, Message::default().int(1, status).double(2, time));
     if let Some(why) = &ending.why {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::ending::ending;
 use super::runs::Entry;
+use super::series;
 use super::settings::settings;
 use crate::frame::Step;
 use crate::record::Record;
@@ -20,7 +21,7 @@ struct Line<'a> {
     /// Readable, unique in the sweep.
     name: &'a str,
     id: &'a str,
-    /// `done`, or why there is no score.
+    /// `done`, `stopped`, or the class of failure.
     status: &'a str,
     reason: Option<String>,
     metric: Option<&'a str>,
@@ -42,7 +43,7 @@ pub fn json_line(sweep: &str, entry: &Entry, with_steps: bool) -> serde_json::Re
         id: &record.id.0,
         status: ending.word,
         reason: ending.why,
-        metric: record.outcome().map(|outcome| &*outcome.metric),
+        metric: series::metric(&record.end),
         score: record.score(),
         settings: settings(&record.run).into_iter().collect(),
         record,

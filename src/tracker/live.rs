@@ -3,18 +3,18 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ending::ending;
 use super::events::Events;
 use super::hparams;
-use super::place::places;
+use super::place::{part, places};
 use super::series::{self, Clock};
 use super::tensorboard::{experiment_content, file_name};
 use crate::frame::read_steps;
 use crate::plan::{Run, RunId};
-use crate::record::End;
+use crate::record::{End, Scores};
 use crate::schedule::Note;
 
 /// Writes what the scheduler tells: each attempt at a run has a file. A file that cannot be written costs the picture
@@ -38,7 +38,8 @@ struct Growing {
 }
 
 impl Live {
-    /// For all runs of a sweep, in the order of the plan. `metrics` are those that its tasks are scored by.
+    /// For all runs of a sweep, in the order of the plan. `metrics` are those that its tasks are scored by, `records` is
+    /// the folder with a folder for each run.
     pub fn new(
         sweep: &str,
         runs: &[(RunId, Run)],
@@ -51,7 +52,7 @@ impl Live {
         // What stands in the way of this file stands in the way of the first run's too, and is told then.
         let columns = experiment_content(sweep, runs, metrics);
         let _ = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(file_name(0.0, sweep)), columns));
-        Live { folder, runs: results.join("runs"), known, open: HashMap::new(), has_told: false }
+        Live { folder, runs: records, known, open: HashMap::new(), has_told: false }
     }
 
     /// Takes a note of the scheduler down. What it answers is a warning, told once.
@@ -62,7 +63,9 @@ impl Live {
                 (id, self.step(id, *step, *loss, *examples_per_second))
             }
             Note::Ended { id, end, .. } => (id, self.end(id, end)),
-            Note::Paused { id, .. } => (id, Ok(drop(self.open.remove(id)))),
+            // The next attempt, or the way on, has a file of its own.
+            Note::Paused { id, .. } | Note::PutBack { id, .. } => (id, Ok(drop(self.open.remove(id)))),
+            Note::Reached { id, step, metric, dev, .. } => (id, self.reach(id, *step, metric, dev)),
             _ => return None,
         };
         let error = done.err()?;
@@ -100,6 +103,15 @@ impl Live {
         }
         growing.events.scalar(now, step, "train/loss", loss);
         growing.events.scalar(now, step, "train/examples_per_second", speed);
+        growing.flush()
+    }
+
+    /// It waits for a rule's decision, and goes on in another file, if it does.
+    fn reach(&mut self, id: &RunId, step: u32, metric: &str, dev: &Scores) -> io::Result<()> {
+        let Some(mut growing) = self.open.remove(id) else { return Ok(()) };
+        if let Some(score) = dev.get(metric).copied().flatten() {
+            growing.events.scalar(now(), step, &format!("dev/{}", part(metric)), score);
+        }
         growing.flush()
     }
 
@@ -141,14 +153,14 @@ mod tests {
         let record = example::record("rte", "vanilla", None, 1, 0.5);
         let runs = [(record.id.clone(), record.run)];
         let place = PathBuf::from("/proc/tensorboard");
-        let mut live = Live::new("glue", &runs, &BTreeSet::new(), place, Path::new("results"));
-        let started = Note::Started { slot: 0, id: record.id.clone() };
+        let mut live = Live::new("glue", &runs, &BTreeSet::new(), place, "runs".into());
+        let started = Note::Started { slot: 0, id: record.id.clone(), attempt: 1 };
         let warning = live.note(&started).unwrap();
         assert!(warning.contains("/proc/tensorboard cannot be written") && warning.contains("goes on"), "{warning}");
         assert_eq!(live.note(&started), None);
         let end = Box::new(record.end);
-        assert_eq!(live.note(&Note::Ended { slot: 0, id: record.id, end, seconds: 1.0 }), None);
-        let stranger = Note::Started { slot: 0, id: RunId("f00".into()) };
+        assert_eq!(live.note(&Note::Ended { slot: 0, id: record.id, end, seconds: 1.0, left: None }), None);
+        let stranger = Note::Started { slot: 0, id: RunId("f00".into()), attempt: 1 };
         assert_eq!(live.note(&stranger), None);
     }
 }

@@ -132,7 +132,7 @@ fn by_tag(points: Vec<Point>) -> Vec<(String, String)> {
 
 fn tags_of(entry: &Entry) -> Vec<(&'static str, String)> {
     let record = &entry.record;
-    let (made, ending) = (&record.made, ending(&record.end));
+    let (made, ending, metric) = (&record.made, ending(&record.end), series::metric(&record.end));
     let note = match &ending.why {
         Some(why) => format!("{}\n\n{}: {why}", record.run.label(), ending.word),
         None => record.run.label(),
@@ -146,12 +146,13 @@ fn tags_of(entry: &Entry) -> Vec<(&'static str, String)> {
         ("sweep.id", record.id.0.clone()),
         ("sweep.status", ending.word.to_owned()),
         ("sweep.reason", ending.why.unwrap_or_default()),
-        ("sweep.metric", record.outcome().map(|outcome| outcome.metric.clone()).unwrap_or_default()),
+        ("sweep.metric", metric.unwrap_or_default().to_owned()),
         ("sweep.collapsed", record.outcome().map(|outcome| outcome.collapsed.to_string()).unwrap_or_default()),
         ("sweep.version", made.version.clone()),
         ("sweep.libtorch", made.libtorch.clone()),
         ("sweep.device", format!("{} {}", made.device, made.device_name).trim().to_owned()),
         ("sweep.attempt", made.attempt.to_string()),
+        ("sweep.micro_batch", made.micro_batch.map(|rows| rows.to_string()).unwrap_or_default()),
     ]
 }
 
@@ -172,6 +173,7 @@ fn run_meta(folder: &Path, experiment: &str, uuid: &str, entry: &Entry, clock: &
     let status = match ending(&entry.record.end).kind {
         Kind::Done => 3,
         Kind::Failed => 4,
+        Kind::Ended => 5,
     };
     yaml(&[
         ("artifact_uri", quoted(&uri(&folder.join("artifacts")))),

@@ -70,6 +70,11 @@ pub fn of_steps(steps: &[Step], clock: &Clock) -> Vec<Point> {
 pub fn of_end(end: &End, clock: &Clock) -> Vec<Point> {
     match end {
         End::Done(outcome) => of_outcome(outcome, clock),
+        // Of a run that a rule stopped, scores on the way and no headline: it is no result of the whole run.
+        End::Stopped(stopped) => {
+            let dev = scores(&stopped.dev).filter_map(|(metric, score)| Some((format!("dev/{metric}"), score?)));
+            dev.map(|(tag, value)| Point { tag, step: stopped.step, value, time: clock.ended }).collect()
+        }
         End::Failed(_) => Vec::new(),
     }
 }
@@ -118,10 +123,20 @@ fn scores(scores: &Scores) -> impl Iterator<Item = (String, Option<f64>)> {
     scores.iter().map(|(metric, score)| (part(metric), *score))
 }
 
+/// The metric that tables show.
+pub fn metric(end: &End) -> Option<&str> {
+    match end {
+        End::Done(outcome) => Some(&outcome.metric),
+        End::Stopped(stopped) => Some(&stopped.metric),
+        End::Failed(_) => None,
+    }
+}
+
 /// The last step that a run came to.
 pub fn last_step(end: &End) -> u32 {
     match end {
         End::Done(outcome) => outcome.steps,
+        End::Stopped(stopped) => stopped.step,
         End::Failed(_) => 0,
     }
 }
@@ -132,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::frame::example;
-    use crate::record::Failure;
+    use crate::record::{Failure, Stopped};
 
     #[test]
     fn epochs_lie_between_begin_and_end_and_undefined_scores_are_left_out() {
@@ -158,6 +173,10 @@ mod tests {
         assert_eq!(of_end(&record.end, &clock)[4].tag, "dev/accuracy", "training ended within an epoch");
         record.end = End::Failed(Failure::Diverged { step: 3 });
         assert_eq!(of_end(&record.end, &clock), []);
+        let dev = [("accuracy".to_owned(), Some(0.5)), ("f1".to_owned(), None)].into();
+        record.end = End::Stopped(Stopped { rule: "asha".into(), step: 4, of: 10, metric: "accuracy".into(), dev });
+        let points = of_end(&record.end, &clock);
+        assert_eq!(points.iter().map(|p| (&*p.tag, p.step, p.value)).collect::<Vec<_>>(), [("dev/accuracy", 4, 0.5)]);
     }
 
     #[test]

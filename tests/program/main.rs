@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod crash_matrix;
 mod export;
 mod faults;
 mod fixtures;
@@ -16,4 +17,6 @@ mod readme;
 mod records;
 mod sandbox;
 mod stages;
+mod terminal;
 mod trackers;
+mod trouble;
