@@ -45,7 +45,7 @@ impl Live {
         runs: &[(RunId, Run)],
         metrics: &BTreeSet<String>,
         folder: PathBuf,
-        results: &Path,
+        records: PathBuf,
     ) -> Live {
         let named = places(runs).into_iter().zip(runs).map(|(place, (id, run))| (id.clone(), (place, run.clone())));
         let known = named.collect();
