@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::sandbox::{Sandbox, copy_folder, files_below, project};
+use super::sandbox::{Sandbox, copy_folder, files_below, project, tiny_sweep};
 
 /// The results of an earlier version: ten runs done or diverged, five with odd ends, one of three that crashed.
 fn recorded() -> Sandbox {
@@ -379,6 +379,56 @@ fn both_forms_of_export_are_told_apart() {
     let said = sandbox.expect(0, &["export", "micro", "--tensorboard", "tb"]);
     assert!(said.err.contains(&format!("without its steps: results/runs/{id}/steps.csv is damaged")), "{}", said.err);
     assert!(said.out.contains("10 runs"), "{}", said.out);
+}
+
+/// While runs train, and after one was put aside and went on.
+#[test]
+fn event_files_grow_with_the_runs() {
+    let grid = "mode = [\"vanilla\", \"wild\"]\nseed = [1, 2]\n[mode.wild]\nbase = \"vanilla\"\nweight_decay = 1e30";
+    let train = "epochs = 3\nlr = 1e-2\nwarmup = 0.0\nlog_every = 1\n[run]\ntensorboard = true";
+    let sandbox = Sandbox::with(&tiny_sweep(grid, train));
+    let said = sandbox.expect(2, &["run", "sweep.toml", "--devices", "cpu"]);
+    assert!(!said.err.contains("warning"), "{}", said.err);
+    let files = event_files(&sandbox.path("results/tiny/tensorboard"));
+    let places: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(places, ["", "pairs/vanilla/seed-1", "pairs/vanilla/seed-2", "pairs/wild/seed-1", "pairs/wild/seed-2"]);
+    let record = record_of(&sandbox, "vanilla", 0.01, 2);
+    let events = read_events(&files["pairs/vanilla/seed-2"]);
+    let seen = scalars(&events);
+    let steps = record["end"]["done"]["steps"].as_u64().expect("steps");
+    // At most a few losses a second are told; whatever else was logged comes when the run is over.
+    assert!(!seen["train/loss"].is_empty() && seen["train/loss"].iter().all(|(step, _)| (1..=steps).contains(step)));
+    assert_eq!((seen["train/learning_rate"].len() as u64, seen["dev/accuracy"].len()), (steps, 3));
+    let score = record["end"]["done"]["dev"]["accuracy"].as_f64().expect("a score") as f32;
+    assert_eq!(seen["score"], [(steps, score)]);
+    let order: Vec<&str> =
+        events.iter().map(|event| event.tag.as_str()).filter(|tag| tag.starts_with("_hparams_")).collect();
+    assert_eq!(order, ["_hparams_/session_start_info", "_hparams_/session_end_info"]);
+    let session = events.iter().position(|event| event.seen == Seen::Session).expect("a session");
+    let first = events.iter().position(|event| event.tag == "train/loss").expect("a loss");
+    assert!(session < first);
+    assert!(read_events(&files["pairs/wild/seed-1"]).iter().any(|event| event.tag == "run/end"));
+
+    // The records say the same when they are exported over it.
+    sandbox.expect(0, &["export", "tiny", "--tensorboard", "results/tiny/tensorboard"]);
+    let exported = event_files(&sandbox.path("results/tiny/tensorboard"));
+    assert_eq!(exported.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>());
+    let again = scalars(&read_events(&exported["pairs/vanilla/seed-2"]));
+    for tag in ["dev/accuracy", "score", "train/learning_rate", "train/gradient_norm", "train/epoch_loss"] {
+        assert_eq!(again[tag], seen[tag], "{tag}");
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_drawn_costs_no_run() {
+    let sandbox =
+        Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]\nseed = [1, 2]", "epochs = 1\n[run]\ntensorboard = true"));
+    std::fs::create_dir_all(sandbox.path("results/tiny")).expect("a folder");
+    std::fs::write(sandbox.path("results/tiny/tensorboard"), "in the way").expect("a file");
+    let said = sandbox.expect(0, &["run", "sweep.toml", "--devices", "cpu"]);
+    assert!(said.out.contains("2 done now"), "{}", said.out);
+    assert_eq!(said.err.matches("TensorBoard's files in").count(), 1, "{}", said.err);
+    assert!(said.err.contains("The sweep goes on"), "{}", said.err);
 }
 
 /// TensorBoard and MLflow themselves read what was written.
