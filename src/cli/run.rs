@@ -22,6 +22,8 @@ use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
 use crate::schedule::{Finish, Limits};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
+use crate::task::Task;
+use crate::tracker;
 
 /// Longest silence of a worker that is still thought to work. Preparing a large model on a slow machine takes long.
 const STALL: Duration = Duration::from_secs(2 * 3600);
@@ -151,8 +153,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
-    let mut screen =
-        Screen { progress, failures: Vec::new(), store, name, written: Instant::now(), pause: FRAMES_EVERY };
+    let tensorboard = workspace.sweep.run.tensorboard.then(|| tensorboard(&workspace));
+    let (failures, written, pause) = (Vec::new(), Instant::now(), FRAMES_EVERY);
+    let mut screen = Screen { progress, tensorboard, failures, store, name, written, pause };
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
     let Screen { progress, failures, .. } = screen;
     drop(progress);
@@ -278,9 +281,18 @@ const FRAMES_EVERY: Duration = Duration::from_secs(60);
 /// Nor so often that more than one part of so many of the time goes into it: those of 100,000 runs take seconds.
 const FRAMES_SHARE: u32 = 50;
 
-/// The progress display, the frames kept current, and the failures for the end.
+/// Event files that grow while runs train, under `results/<sweep>/tensorboard`.
+fn tensorboard(workspace: &Workspace) -> tracker::Live {
+    let (store, name) = (&workspace.store, &workspace.sweep.name);
+    let metrics = workspace.tasks.values().flat_map(Task::score_names).collect();
+    let folder = store.sweep_folder(name).join("tensorboard");
+    tracker::Live::new(name, &workspace.runs, &metrics, folder, store.runs())
+}
+
+/// The progress display, event files for TensorBoard, the frames kept current, and the failures for the end.
 struct Screen<'a> {
     progress: progress::Progress,
+    tensorboard: Option<tracker::Live>,
     failures: Vec<(RunId, String)>,
     store: &'a Store,
     name: &'a str,
@@ -297,6 +309,9 @@ impl Observer for Screen<'_> {
             self.failures.push((id.clone(), failure.sentence()));
         }
         self.progress.note(note);
+        if let Some(warning) = self.tensorboard.as_mut().and_then(|live| live.note(note)) {
+            self.progress.note(&Note::Warning(warning));
+        }
         if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
             let start = Instant::now();
             // What cannot be written now is written, or said, at the end.

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["plan", "record", "stats"]),
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
+    ("tracker", &["frame", "plan", "record", "schedule"]),
     // The worker program.
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),
