@@ -74,6 +74,9 @@ pub struct Job {
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
     pub attempt: u32,
+    /// Seconds between checkpoints of the running run; `None` writes one only when the run is put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<f64>,
 }
 
 /// Worker to coordinator.
@@ -87,7 +90,7 @@ pub enum Message {
         libtorch: String,
         threads: u32,
     },
-    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`.
+    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`, `checkpoint`.
     Phase {
         id: RunId,
         name: String,
@@ -99,6 +102,11 @@ pub enum Message {
         of: u32,
         loss: f64,
         examples_per_second: f64,
+    },
+    /// A checkpoint of a run that goes on is on the disk.
+    Checkpointed {
+        id: RunId,
+        step: u32,
     },
     /// The run is over, one way or the other; the worker waits for the next order.
     Done {

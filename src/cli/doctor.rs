@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::workspace::results_root;
 use super::{Exit, Places, devices, print};
-use crate::hub;
+use crate::disk::free_bytes;
 use crate::model;
 use crate::task;
 
@@ -153,5 +153,5 @@ fn disk(results: &Path) -> Finding {
 }
 
 fn free_gib(place: &Path) -> Option<f64> {
-    hub::free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
+    free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
 }

@@ -151,6 +151,7 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         keep: workspace.sweep.run.keep.unwrap_or(!run.after.is_empty()),
         log_every: workspace.sweep.log_every,
         attempt: judged.attempts + 1,
+        checkpoint_every: None,
     })
 }
 

@@ -248,6 +248,7 @@ impl State {
                 out.push(Command::Show(Note::Paused { slot, id, step }));
                 self.hand_out(worker, now, out);
             }
+            Message::Checkpointed { .. } => {}
             // Answers to orders that a sweep does not give.
             Message::Opened | Message::Logits { .. } | Message::Exported { .. } | Message::Refused { .. } => {}
         }

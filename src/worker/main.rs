@@ -16,7 +16,7 @@ mod warm;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sweep::{kept, method, model, plan, protocol, record, task};
+use sweep::{disk, kept, method, model, plan, protocol, record, task};
 
 /// Trains the runs that `sweep run` orders. Not meant to be started by hand.
 #[derive(Parser)]

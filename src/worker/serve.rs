@@ -14,10 +14,14 @@ use crate::log;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
+use crate::train::checkpoint::Spent;
 use crate::train::{Ending, Listener, Places};
 use crate::warm::Warm;
 
-/// Takes orders until standard input ends.
+/// Exit code of a worker that SIGTERM ended: its run, if it had one, stands at its last checkpoint.
+const PREEMPTED: u8 = 75; // EX_TEMPFAIL of sysexits.h
+
+/// Takes orders until standard input ends, or SIGTERM comes.
 pub fn serve(device_name: &str, threads: u32) -> ExitCode {
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
@@ -64,7 +68,7 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
         };
         say(&work(&job, &mut warm, &orders, made));
     }
-    ExitCode::SUCCESS
+    if orders.is_terminated() { ExitCode::from(PREEMPTED) } else { ExitCode::SUCCESS }
 }
 
 /// Prints what this machine can train on, a `protocol::Probe`.
@@ -82,7 +86,7 @@ pub fn probe() -> ExitCode {
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {
     let id = job.id.clone();
     forget_peak_memory();
-    let mut listener = Reporter { job, orders, phases: Phases::default() };
+    let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved: Instant::now() };
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
     let ending = others.and_then(|others| {
@@ -98,7 +102,8 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
         let stages = Stages { model: &job.model, others: &others, keep: job.keep };
         after::complete(&job.run, &job.task, subject, &data, &places, &stages, &mut listener)
     });
-    made.seconds = listener.phases.finish();
+    let Spent { seconds, .. } = listener.spent();
+    made.seconds = seconds;
     made.peak_memory_mib = peak_memory_mib();
     let made = Box::new(made);
     match ending {
@@ -114,6 +119,10 @@ struct Reporter<'a> {
     job: &'a Job,
     orders: &'a Orders,
     phases: Phases,
+    /// What earlier parts of this run took.
+    before: Option<Spent>,
+    /// When the last checkpoint was written, or the run began.
+    saved: Instant,
 }
 
 impl Listener for Reporter<'_> {
@@ -128,6 +137,35 @@ impl Listener for Reporter<'_> {
 
     fn pause(&mut self) -> bool {
         self.orders.pause_asked()
+    }
+
+    fn is_save_due(&mut self) -> bool {
+        self.job.checkpoint_every.is_some_and(|seconds| self.saved.elapsed().as_secs_f64() >= seconds)
+    }
+
+    fn saved(&mut self, step: u32) {
+        self.saved = Instant::now();
+        say(&Message::Checkpointed { id: self.job.id.clone(), step });
+    }
+
+    fn not_saved(&mut self, why: &str) {
+        self.saved = Instant::now();
+        log::line(&format!("the run goes on without this checkpoint: {why}"));
+    }
+
+    fn spent(&mut self) -> Spent {
+        let before = self.before.clone().unwrap_or_default();
+        let mut seconds = before.seconds;
+        for (phase, own) in self.phases.so_far() {
+            *seconds.entry(phase).or_default() += own;
+        }
+        // To the millisecond.
+        seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
+        Spent { seconds, resumed: before.resumed }
+    }
+
+    fn taken_up(&mut self, spent: Spent) {
+        self.before = Some(Spent { resumed: spent.resumed + 1, ..spent });
     }
 }
 
@@ -149,11 +187,12 @@ impl Phases {
         }
     }
 
-    /// Seconds per phase, to the millisecond.
-    fn finish(&mut self) -> BTreeMap<String, f64> {
-        self.close();
-        self.seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
-        std::mem::take(&mut self.seconds)
+    /// Seconds per phase up to now.
+    fn so_far(&mut self) -> BTreeMap<String, f64> {
+        if let Some((name, _)) = self.current {
+            self.enter(name);
+        }
+        self.seconds.clone()
     }
 }
 

@@ -11,8 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
+    ("disk", &["kept", "plan", "record"]),
     ("method", &["plan", "spec"]),
-    ("hub", &["model"]),
+    ("hub", &["disk", "model"]),
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
@@ -23,7 +24,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The worker program.
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),
-    ("worker/train", &["arena", "method", "model", "network", "plan", "record", "task"]),
+    (
+        "worker/train",
+        &["arena", "disk", "kept", "log", "method", "model", "network", "plan", "record", "task"],
+    ),
     ("worker/after", &["arena", "kept", "method", "network", "plan", "record", "task", "train"]),
     ("worker/apply", &["after", "arena", "kept", "method", "protocol", "task", "train"]),
     ("worker/orders", &["log", "protocol"]),

@@ -21,7 +21,7 @@ use crate::plan::Run;
 use crate::record::Outcome;
 use crate::task::batch::sample;
 use crate::task::{Loaded, Task};
-use crate::train::{Ending, Listener, Places, PutAside, Subject, train};
+use crate::train::{Ending, Listener, Places, PutAside, Subject, checkpoint, train};
 
 /// What a run's stages need besides the run's own task.
 pub struct Stages<'a> {
@@ -76,6 +76,9 @@ pub fn complete(
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
     let method = Combination::<Values>::build(&run.method)?;
+    if let Some(spent) = checkpoint::spent(places) {
+        listener.taken_up(spent);
+    }
     let kept = Kept::at(&places.cache, &run.training_id());
     let mut outcome = match trained::restore(&kept, subject) {
         Some(outcome) => outcome,
@@ -86,6 +89,8 @@ pub fn complete(
             };
             if stages.keep || !run.after.is_empty() {
                 trained::write(&kept, subject, &outcome, task, stages.model)?;
+                // From here on θ is what the run goes on from.
+                checkpoint::note_spent(places, &listener.spent())?;
             }
             outcome
         }
@@ -97,9 +102,12 @@ pub fn complete(
     subject.arena.free();
     let picked = sample(data.train.len(), run.recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);
     let (step, picked) = (outcome.steps, &picked);
-    let stage = Stage { run, task, subject, data, picked, method: &method, places, stages, listener };
+    let stage = Stage { run, task, subject, data, picked, method: &method, places, stages, listener: &mut *listener };
     match follow(stage, &mut outcome) {
-        Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step }),
+        Err(error) if error.is::<PutAside>() => {
+            checkpoint::note_spent(places, &listener.spent())?;
+            return Ok(Ending::Paused { step });
+        }
         followed => followed?,
     }
     if !stages.keep {
