@@ -11,3 +11,8 @@ pub use free::free_bytes;
 pub fn checkpoint_folder(cache: &Path, run: &str) -> PathBuf {
     cache.join("checkpoints").join(run)
 }
+
+/// Removes the checkpoints of a run that will not go on. What cannot be removed only costs disk.
+pub fn remove_checkpoints(cache: &Path, run: &str) {
+    let _ = std::fs::remove_dir_all(checkpoint_folder(cache, run));
+}

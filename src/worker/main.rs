@@ -6,6 +6,7 @@ mod after;
 mod apply;
 mod arena;
 mod cuda;
+mod fault;
 mod log;
 mod network;
 mod orders;

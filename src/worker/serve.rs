@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use anyhow::Result;
 use crate::after::{self, Stages};
 use crate::apply::Bench;
 use crate::cuda;
+use crate::fault;
 use crate::log;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
@@ -64,6 +66,7 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
             threads,
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             attempt: job.attempt,
+            micro_batch: job.micro_batch,
             ..Provenance::default()
         };
         say(&work(&job, &mut warm, &orders, made));
@@ -89,7 +92,8 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
     let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved: Instant::now() };
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
-    let ending = others.and_then(|others| {
+    let train = |listener: &mut Reporter| {
+        let others = others?;
         let (subject, data) = warm.take(job)?;
         subject.reset(job.run.seed, &job.run.recipe);
         let places = Places {
@@ -99,18 +103,29 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
             log_every: job.log_every,
             id: id.0.clone(),
         };
-        let stages = Stages { model: &job.model, others: &others, keep: job.keep };
-        after::complete(&job.run, &job.task, subject, &data, &places, &stages, &mut listener)
-    });
-    let Spent { seconds, .. } = listener.spent();
-    made.seconds = seconds;
+        let (keep, micro_batch) = (job.keep, job.micro_batch);
+        let stages = Stages { model: &job.model, others: &others, keep, micro_batch };
+        after::complete(&job.run, &job.task, subject, &data, &places, &stages, listener)
+    };
+    let ending = catch_unwind(AssertUnwindSafe(|| train(&mut listener)));
+    let Spent { seconds, resumed } = listener.spent();
+    (made.seconds, made.resumed) = (seconds, resumed);
     made.peak_memory_mib = peak_memory_mib();
     let made = Box::new(made);
+    let ending = match ending {
+        Ok(ending) => ending,
+        Err(panic) => {
+            // The next run gets its model anew, into memory that is free.
+            warm.forget();
+            let Some(failure) = fault::of_panic(panic.as_ref()) else { resume_unwind(panic) };
+            return Message::Failed { id, failure, made };
+        }
+    };
     match ending {
         Ok(Ending::Done(outcome)) => Message::Done { id, outcome: Box::new(outcome), made },
         Ok(Ending::Diverged { step }) => Message::Failed { id, failure: Failure::Diverged { step }, made },
         Ok(Ending::Paused { step }) => Message::Paused { id, step },
-        Err(error) => Message::Failed { id, failure: Failure::Refused { message: format!("{error:#}") }, made },
+        Err(error) => Message::Failed { id, failure: fault::of_error(&error), made },
     }
 }
 

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
-    ("schedule", &["plan", "protocol", "record"]),
+    ("schedule", &["disk", "plan", "protocol", "record"]),
     ("frame", &["plan", "record", "stats"]),
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),

@@ -31,9 +31,18 @@ pub struct Stages<'a> {
     pub others: &'a [(Task, Arc<Loaded>)],
     /// Whether θ stays in the cache when all is done.
     pub keep: bool,
+    /// Examples of one forward and backward pass in place of the recipe's, where memory was too small for those.
+    pub micro_batch: Option<u32>,
 }
 
 impl Stages<'_> {
+    /// A run as it is trained in passes that fit into memory. Its ids stay those of the run.
+    fn eased(&self, run: &Run) -> Run {
+        let mut eased = run.clone();
+        eased.recipe.micro_batch = self.micro_batch.or(run.recipe.micro_batch);
+        eased
+    }
+
     fn task(&self, name: &str) -> Result<&(Task, Arc<Loaded>)> {
         self.others.iter().find(|(task, _)| task.name == name).with_context(|| format!("task {name} came without data"))
     }
@@ -83,7 +92,7 @@ pub fn complete(
     let mut outcome = match trained::restore(&kept, subject) {
         Some(outcome) => outcome,
         None => {
-            let outcome = match train(run, task, subject, data, places, listener)? {
+            let outcome = match train(&stages.eased(run), task, subject, data, places, listener)? {
                 Ending::Done(outcome) => Outcome { distance: distance::by_layer(subject, &method), ..outcome },
                 other => return Ok(other),
             };

@@ -48,7 +48,7 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     // With the checkpoints of the run that it belongs to.
     let id = format!("{}/transfer-{}", stage.places.id, target.name);
     let places = Places { folder, id, ..stage.places.clone() };
-    let outcome = match train(&run, task, &mut subject, data, &places, stage.listener)? {
+    let outcome = match train(&stage.stages.eased(&run), task, &mut subject, data, &places, stage.listener)? {
         Ending::Done(outcome) => outcome,
         Ending::Paused { .. } => return Err(PutAside.into()),
         Ending::Diverged { step } => {
