@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::plan::{Judged, Reason, judge};
+use super::retention::Retention;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study, work};
+use super::{Exit, Places, Refusal, complain, devices, disk, inputs, print, progress, study, work};
 use crate::plan::{Run, RunId};
 use crate::protocol::Job;
 use crate::record::lock::{Lock, LockError};
@@ -16,7 +17,7 @@ use crate::record::store::{Manifest, Store};
 use crate::record::{Class, End};
 use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
-use crate::schedule::{Finish, Limits};
+use crate::schedule::{Directors, Finish, Limits};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
 
 /// Work that a kill may cost, where the sweep file does not say.
@@ -104,12 +105,14 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     }
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
+    let needed = disk::estimate(&workspace, &to_do, slots.len())?;
     if arguments.dry_run {
         for j in &to_do {
             print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
         }
         let slots: Vec<String> = slots.iter().map(|s| format!("{} ({} threads)", s.device, s.threads)).collect();
         print(&format!("{} runs would be trained on {}; nothing was started", to_do.len(), slots.join(", ")))?;
+        print(&needed.line(disk::free(store)))?;
         return Ok(Exit::Done);
     }
 
@@ -131,6 +134,8 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         print(&nothing_line(&judged, left_failed, file))?;
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
+    disk::check(&needed, &workspace)?;
+    disk::clear(&workspace);
     store.write_manifest(&manifest)?;
     let by_id: HashMap<&RunId, &Judged> = to_do.iter().map(|j| (j.id, *j)).collect();
     let job = |id: &RunId| match by_id.get(id) {
@@ -145,7 +150,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
     let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
-    let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
+    let mut floor = disk::floor(&workspace);
+    let mut retention = Retention::of(&workspace, &records)?;
+    let mut directors = Directors(vec![&mut floor, &mut retention]);
+    let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
     let Screen { progress, failures, .. } = screen;
     drop(progress);
     // Also after an error: what is done is done, and the frames show it.

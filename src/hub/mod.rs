@@ -20,7 +20,8 @@ mod tasks;
 mod verify;
 
 pub use cache::{Cached, Snapshot};
-pub use error::{Error, bytes};
+pub use crate::disk::bytes;
+pub use error::Error;
 pub use fetch::{Choose, Fetched, Remote, Watch};
 pub use files::{has_model, model_files};
 pub use reference::Reference;

@@ -2,7 +2,9 @@
 //! a driver that does it (`local`).
 
 mod conversation;
+mod directors;
 mod estimate;
+mod floor;
 pub mod local;
 mod policy;
 mod process;
@@ -10,6 +12,8 @@ mod queue;
 pub mod state;
 
 pub use conversation::{Conversation, Silence};
+pub use directors::Directors;
+pub use floor::Floor;
 pub use local::{Director, Interrupts, Observer, Options, Slot, Summary, run};
 pub use queue::{Ease, Ticket};
 pub use state::{Finish, Limits, Note};

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["spec"]),
     ("record", &["plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
-    ("disk", &["kept", "plan", "record"]),
+    ("disk", &["plan", "record", "spec"]),
     ("method", &["plan", "spec"]),
     ("hub", &["disk", "model"]),
     ("model", &["method"]),

@@ -277,3 +277,19 @@ fn a_checkpoint_of_an_earlier_version_is_taken_up() {
     assert_eq!(names(&old), ["13", "19"], "the old one is gone");
     assert_eq!(old.steps(), calm.steps());
 }
+
+/// What the plan says of a checkpoint's size is its size. A method that carries more from step to step has its line in
+/// `disk::checkpoint_bytes`.
+#[test]
+fn a_checkpoint_is_as_large_as_the_plan_says() {
+    let example = Example::classes();
+    for mode in modes() {
+        let (run, folder) = (lively(mode), Folder::new());
+        let subject = example.subject(&run);
+        part(&example, &run, &folder, Fate { pause: Some(1), ..Fate::default() });
+        let state = checkpoints(&folder).join("1/state.safetensors");
+        let (found, header) = (fs::metadata(state).expect("a checkpoint").len(), 1000);
+        let planned = crate::disk::checkpoint_bytes(&run.method, subject.arena.layout.len as u64);
+        assert!((planned..planned + header).contains(&found), "{mode}: {found} bytes instead of {planned}");
+    }
+}
