@@ -37,7 +37,7 @@ pub struct Estimate {
 pub fn checkpoint_bytes(method: &Choice, parameters: u64) -> u64 {
     // Vectors of `Method::state`; a test of the worker holds the two together.
     let vectors = |part: &str| match part {
-        "sage" => 1,
+        "sage" | "dps-dense" => 1,
         "dps-mix" => 3,
         _ => 0,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -22,6 +22,10 @@ use crate::warm::Warm;
 
 /// Exit code of a worker that SIGTERM ended: its run, if it had one, stands at its last checkpoint.
 const PREEMPTED: u8 = 75; // EX_TEMPFAIL of sysexits.h
+
+/// Between two checkpoints a run trains at least so many times as long as the last one took to write: a slow disk makes
+/// checkpoints rarer, not runs endless.
+const SAVING: f64 = 4.0;
 
 /// Takes orders until standard input ends, or SIGTERM comes.
 pub fn serve(device_name: &str, threads: u32) -> ExitCode {
@@ -89,7 +93,8 @@ pub fn probe() -> ExitCode {
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {
     let id = job.id.clone();
     forget_peak_memory();
-    let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved: Instant::now() };
+    let saved = Instant::now();
+    let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved, saving: Duration::ZERO };
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
     let train = |listener: &mut Reporter| {
@@ -138,6 +143,15 @@ struct Reporter<'a> {
     before: Option<Spent>,
     /// When the last checkpoint was written, or the run began.
     saved: Instant,
+    /// How long that took.
+    saving: Duration,
+}
+
+impl Reporter<'_> {
+    fn note_saving(&mut self) {
+        self.saved = Instant::now();
+        self.saving = self.phases.current.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+    }
 }
 
 impl Listener for Reporter<'_> {
@@ -155,16 +169,17 @@ impl Listener for Reporter<'_> {
     }
 
     fn is_save_due(&mut self) -> bool {
-        self.job.checkpoint_every.is_some_and(|seconds| self.saved.elapsed().as_secs_f64() >= seconds)
+        let least = self.saving.as_secs_f64() * SAVING;
+        self.job.checkpoint_every.is_some_and(|every| self.saved.elapsed().as_secs_f64() >= every.max(least))
     }
 
     fn saved(&mut self, step: u32) {
-        self.saved = Instant::now();
+        self.note_saving();
         say(&Message::Checkpointed { id: self.job.id.clone(), step });
     }
 
     fn not_saved(&mut self, why: &str) {
-        self.saved = Instant::now();
+        self.note_saving();
         log::line(&format!("the run goes on without this checkpoint: {why}"));
     }
 

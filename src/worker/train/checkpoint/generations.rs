@@ -40,8 +40,8 @@ impl Generations {
             return Ok(());
         }
         make_folder(&self.folder)?;
-        self.newest_first().iter().skip(1).for_each(|older| self.drop(older));
         self.clear_drafts();
+        self.newest_first().iter().skip(1).for_each(|older| self.drop(older));
         let draft = self.folder.join(".new");
         let write = || -> Result<()> {
             fs::create_dir(&draft)?;
