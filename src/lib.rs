@@ -10,6 +10,7 @@
 
 pub mod cli;
 pub mod disk;
+pub mod failpoint;
 pub mod figure;
 pub mod frame;
 pub mod hub;

@@ -12,9 +12,9 @@ use crate::kept::Kept;
 use crate::plan::{Run, RunId};
 use crate::record::store::Store;
 use crate::record::{End, Outcome, Record};
+use crate::schedule::Note;
 use crate::schedule::local::Director;
 use crate::schedule::state::{Event, State};
-use crate::schedule::Note;
 use crate::spec::Keep;
 
 /// Keeps the trained models of a sweep within its rule; without such a rule it does nothing.

@@ -127,7 +127,8 @@ impl Estimate {
 
     /// `disk: about 3.1 GB (checkpoints 2.5 GB, models 0.6 GB), 78 GB free`.
     pub fn line(&self, free: Option<u64>) -> String {
-        let parts: Vec<String> = self.parts().into_iter().map(|(name, size, _)| format!("{name} {}", bytes(size))).collect();
+        let parts: Vec<String> =
+            self.parts().into_iter().map(|(name, size, _)| format!("{name} {}", bytes(size))).collect();
         let of = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
         let free = free.map_or_else(|| "free space unknown".to_owned(), |free| format!("{} free", bytes(free)));
         format!("disk: about {}{of}; {free}", bytes(self.total()))
@@ -191,15 +192,18 @@ mod tests {
         assert_eq!(of(&runs, 2, Some(Keep::None)).models, 0);
 
         let mut staged = run("vanilla", 1);
-        let sharpness =
-            SharpnessSettings { examples: 1, iterations: 1, rho: 0.1, sigma: 0.1, directions: 1 };
+        let sharpness = SharpnessSettings { examples: 1, iterations: 1, rho: 0.1, sigma: 0.1, directions: 1 };
         staged.after.measure = Some(Measure { sharpness: Some(sharpness), variance: None });
         assert_eq!(of(&[staged.clone()], 3, None).models, 4_000_000, "kept where there are stages");
         assert_eq!(of(&[staged], 3, Some(Keep::None)).models, 3 * 4_000_000, "there until the stages are done");
 
         let pairs: Vec<(&Run, Model)> = runs.iter().map(|run| (run, MODEL)).collect();
         assert_eq!(estimate(&pairs, 1, Some(Keep::Last), 0, |_| true).models, 0, "those that lie there already");
-        assert_eq!(estimate(&pairs, 1, None, 2, |_| false).records, 10 * (RECORD + 10 * STEP), "20 steps, every second");
+        assert_eq!(
+            estimate(&pairs, 1, None, 2, |_| false).records,
+            10 * (RECORD + 10 * STEP),
+            "20 steps, every second"
+        );
     }
 
     #[test]

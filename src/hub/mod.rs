@@ -19,8 +19,8 @@ mod settings;
 mod tasks;
 mod verify;
 
-pub use cache::{Cached, Snapshot};
 pub use crate::disk::bytes;
+pub use cache::{Cached, Snapshot};
 pub use error::Error;
 pub use fetch::{Choose, Fetched, Remote, Watch};
 pub use files::{has_model, model_files};

@@ -10,6 +10,7 @@ mod policy;
 mod process;
 mod queue;
 pub mod state;
+mod suspend;
 
 pub use conversation::{Conversation, Silence};
 pub use directors::Directors;

@@ -6,10 +6,11 @@ use super::sandbox::project;
 
 /// Which modules a module may use. `cli` and `worker::serve`, the two ends, may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("failpoint", &[]),
     ("spec", &[]),
     ("task", &[]),
     ("plan", &["spec"]),
-    ("record", &["plan", "spec"]),
+    ("record", &["failpoint", "plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
     ("disk", &["plan", "record", "spec"]),
     ("method", &["plan", "spec"]),
@@ -17,17 +18,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
-    ("schedule", &["disk", "plan", "protocol", "record"]),
+    ("schedule", &["disk", "failpoint", "plan", "protocol", "record"]),
     ("frame", &["plan", "record", "stats"]),
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
     // The worker program.
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),
-    (
-        "worker/train",
-        &["arena", "disk", "kept", "log", "method", "model", "network", "plan", "record", "task"],
-    ),
+    ("worker/train", &["arena", "disk", "kept", "log", "method", "model", "network", "plan", "record", "task"]),
     ("worker/after", &["arena", "kept", "method", "network", "plan", "record", "task", "train"]),
     ("worker/apply", &["after", "arena", "kept", "method", "protocol", "task", "train"]),
     ("worker/orders", &["log", "protocol"]),

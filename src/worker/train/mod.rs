@@ -78,9 +78,13 @@ pub struct PutAside;
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Ending {
     Done(Outcome),
-    Diverged { step: u32 },
+    Diverged {
+        step: u32,
+    },
     /// Put aside; it goes on from this step.
-    Paused { step: u32 },
+    Paused {
+        step: u32,
+    },
 }
 
 /// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.

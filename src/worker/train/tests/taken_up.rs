@@ -90,7 +90,8 @@ fn part(example: &Example, run: &Run, folder: &Folder, fate: Fate) -> Part {
         not_saved: Vec::new(),
         before: Spent::default(),
     };
-    let mut train = || train(run, &example.task, &mut subject, &example.data, &places, &mut listener).expect("an ending");
+    let mut train =
+        || train(run, &example.task, &mut subject, &example.data, &places, &mut listener).expect("an ending");
     let ending = match fate.kill {
         Some(_) => catch_unwind(AssertUnwindSafe(&mut train)).ok(),
         None => Some(train()),
@@ -136,7 +137,11 @@ fn a_run_goes_on_bit_for_bit_by_every_method() {
         assert!(matches!(paused.ending, Some(Ending::Paused { step: 10 })), "{mode}: {:?}", paused.ending);
         let resumed = part(&example, &run, &broken, Fate { save: &[9], ..Fate::default() });
 
-        assert_eq!(resumed.saved.get(&19), undisturbed.saved.get(&19), "{mode}: θ, moments and what the method carries");
+        assert_eq!(
+            resumed.saved.get(&19),
+            undisturbed.saved.get(&19),
+            "{mode}: θ, moments and what the method carries"
+        );
         assert!(resumed.theta.equal(&undisturbed.theta), "{mode}: θ");
         let outcomes = [resumed.ending, undisturbed.ending].map(|ending| outcome(ending.expect("an ending")));
         assert_eq!(outcomes[0], outcomes[1], "{mode}");
