@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod device;
+pub mod disk;
 pub mod failpoint;
 pub mod figure;
 pub mod frame;

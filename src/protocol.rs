@@ -101,7 +101,7 @@ pub enum Message {
         libtorch: String,
         threads: u32,
     },
-    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`.
+    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`, `checkpoint`.
     Phase {
         id: RunId,
         name: String,

@@ -1,15 +1,20 @@
 //! `sweep doctor`: what is there, what is missing, and the command that mends it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::run::take_lock;
 use super::workspace::results_root;
 use super::{Exit, Places, devices, print};
 use crate::device::card::gib;
 use crate::device::{self, Card, Device, Leases, cpu, visible};
+use crate::disk::{bytes, free_bytes, leftovers, usage};
 use crate::hub;
 use crate::model;
+use crate::plan::RunId;
+use crate::record::store::Store;
 use crate::task;
 
 /// Free space under which a sweep may not get far.
@@ -21,6 +26,9 @@ const LITTLE_MEMORY: u64 = 2 << 30;
 pub struct Arguments {
     #[command(flatten)]
     places: Places,
+    /// Remove from the results what no run needs any more
+    #[arg(long)]
+    clean: bool,
 }
 
 struct Finding {
@@ -48,7 +56,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     findings.push(memory());
     findings.extend(models(&arguments.places));
     findings.extend(data(&arguments.places));
-    findings.push(disk(&results_root(&arguments.places, None)));
+    let store = Store::new(results_root(&arguments.places, None));
+    findings.push(disk(store.root()));
+    findings.extend(cache(&store, arguments.clean)?);
     let missing = findings.iter().filter(|f| !f.good).count();
     for finding in findings {
         print(&format!("{}  {}", if finding.good { "ok     " } else { "missing" }, finding.what))?;
@@ -190,6 +200,54 @@ fn disk(results: &Path) -> Finding {
     }
 }
 
+/// What the cache of the results takes by kind, and what of it may go.
+fn cache(store: &Store, clean: bool) -> Result<Vec<Finding>> {
+    let parts = usage(&store.cache());
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kinds: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let what = match part.name.as_str() {
+                "trained" => format!("{} trained models", part.entries),
+                "checkpoints" => format!("checkpoints of {} runs", part.entries),
+                "fisher" => "Fisher scores".to_owned(),
+                "tokens" => "tokenized data".to_owned(),
+                other => other.to_owned(),
+            };
+            format!("{what} {}", bytes(part.bytes))
+        })
+        .collect();
+    let all: u64 = parts.iter().map(|part| part.bytes).sum();
+    let mut findings = vec![good(format!("{} takes {}: {}", store.cache().display(), bytes(all), kinds.join(", ")))];
+    let mut asked: HashSet<RunId> = HashSet::new();
+    for name in store.sweeps()? {
+        asked.extend(store.manifest(&name)?.into_iter().flat_map(|manifest| manifest.runs).map(|(id, _)| id));
+    }
+    let left = leftovers(store, &asked);
+    if left.is_empty() {
+        return Ok(findings);
+    }
+    let mut whys: Vec<&str> = left.iter().map(|left| left.why).collect();
+    whys.sort_unstable();
+    let mut counted: Vec<String> = Vec::new();
+    for group in whys.chunk_by(|a, b| a == b) {
+        counted.push(format!("{} {}", group.len(), group[0]));
+    }
+    let size = bytes(left.iter().map(|left| left.bytes).sum());
+    let what = format!("{} checkpoints and models that no run needs, {size}: {}", left.len(), counted.join(", "));
+    if clean {
+        // Nobody may be about to write what looks left over.
+        let _lock = take_lock(store, "doctor")?;
+        left.iter().for_each(super::disk::remove);
+        findings.push(good(format!("removed {what}")));
+    } else {
+        findings.push(good(format!("{what}; `sweep doctor --clean` removes them")));
+    }
+    Ok(findings)
+}
+
 fn free_gib(place: &Path) -> Option<f64> {
-    hub::free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
+    free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
 }

@@ -8,9 +8,10 @@ use anyhow::Result;
 
 use super::devices::Found;
 use super::plan::{Judged, Reason, judge};
+use super::retention::Retention;
 use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, slots, split, study, work};
+use super::{Exit, Places, Refusal, complain, devices, disk, inputs, print, progress, slots, split, study, work};
 use crate::device::Device;
 use crate::device::peak::Peaks;
 use crate::plan::{Run, RunId};
@@ -20,11 +21,13 @@ use crate::record::store::{Manifest, Store};
 use crate::record::{Class, End};
 use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
-use crate::schedule::{Finish, Limits};
+use crate::schedule::{Directors, Finish, Limits};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
 use crate::task::Task;
 use crate::tracker;
 
+/// Work that a kill may cost, where the sweep file does not say.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 /// Longest silence of a worker that is still thought to work. Preparing a large model on a slow machine takes long.
 const STALL: Duration = Duration::from_secs(2 * 3600);
 
@@ -111,6 +114,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         found.notes.iter().for_each(|note| complain(note));
         let places = slots::sketch(&found, wish, &why).join(", ");
         print(&format!("{} runs would be trained on {places}; nothing was started", to_do.len()))?;
+        print(&disk::estimate(&workspace, &to_do, wish.total(&found))?.line(disk::free(store)))?;
         return Ok(Exit::Done);
     }
 
@@ -134,6 +138,8 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
     let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
+    disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found))?, &workspace)?;
+    disk::clear(&workspace);
     let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
     notes.iter().for_each(|note| complain(note));
     if wish.per_device == Some(Slots::Auto) && !why.is_empty() {
@@ -156,7 +162,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let tensorboard = workspace.sweep.run.tensorboard.then(|| tensorboard(&workspace));
     let (failures, written, pause) = (Vec::new(), Instant::now(), FRAMES_EVERY);
     let mut screen = Screen { progress, tensorboard, failures, store, name, written, pause };
-    let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
+    let mut floor = disk::floor(&workspace);
+    let mut retention = Retention::of(&workspace, &records)?;
+    let mut directors = Directors(vec![&mut floor, &mut retention]);
+    let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
     let Screen { progress, failures, .. } = screen;
     drop(progress);
     // Also after an error: what is done is done, and the frames show it.
@@ -272,7 +281,10 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         attempt: judged.attempts + 1,
         until: None,
         micro_batch: None,
-        checkpoint_every: None,
+        checkpoint_every: match workspace.sweep.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY) {
+            Duration::ZERO => None,
+            every => Some(every.as_secs_f64()),
+        },
     })
 }
 

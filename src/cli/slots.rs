@@ -53,6 +53,14 @@ impl Wish<'_> {
     }
 }
 
+impl Wish<'_> {
+    /// Workers on all devices at most.
+    pub fn total(&self, found: &Found) -> usize {
+        let gpus = found.devices.iter().filter(|device| device.is_gpu()).count();
+        found.devices.iter().map(|device| self.of(device, gpus).0).sum()
+    }
+}
+
 /// Takes the slots of a sweep.
 ///
 /// # Errors
@@ -96,7 +104,7 @@ pub fn take(found: &Found, wish: Wish) -> Result<Taken> {
 pub fn sketch(found: &Found, wish: Wish, why: &str) -> Vec<String> {
     let gpus = found.devices.iter().filter(|device| device.is_gpu()).count();
     let counts: Vec<(usize, bool)> = found.devices.iter().map(|device| wish.of(device, gpus)).collect();
-    let threads = (cpu::cores() / counts.iter().map(|(count, _)| count).sum::<usize>().max(1)).max(1);
+    let threads = (cpu::cores() / wish.total(found).max(1)).max(1);
     let unit = if threads == 1 { "thread" } else { "threads" };
     let one = |(device, (count, by_memory)): (&Device, &(usize, bool))| {
         let how = match (by_memory, device.is_gpu() || why.is_empty()) {

@@ -145,6 +145,14 @@ pub struct Provenance {
     /// up the recipe's batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
+    /// How often the run went on from a checkpoint; `seconds` are those of all its parts.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub resumed: u32,
+}
+
+/// What a record need not say.
+fn is_never(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Provenance {

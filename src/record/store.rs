@@ -213,7 +213,8 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     sync_folder(folder.parent().unwrap_or(folder)).map_err(|error| explain(error, folder))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Waits until the names in a folder are on the disk.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }

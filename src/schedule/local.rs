@@ -20,11 +20,12 @@ use super::state::{Command, Counts, Errand, Event, Exit, Finish, Limits, Note, P
 use super::suspend::{self, Clock};
 use crate::device::gauge::Meter;
 use crate::device::peak::Shape;
+use crate::disk::remove_checkpoints;
 use crate::plan::RunId;
 use crate::protocol::{Job, Message, Order};
 use crate::record::log::{self, Log, What};
 use crate::record::store::Store;
-use crate::record::{End, FORMAT, Provenance, Record};
+use crate::record::{End, FORMAT, Failure, Provenance, Record};
 
 /// How often interrupts are looked for and the display may move.
 const BEAT: Duration = Duration::from_millis(100);
@@ -369,9 +370,16 @@ impl Driver<'_, '_> {
             Some(job) => job.run.clone(),
             None => (self.job)(id)?.run,
         };
+        let goes_on = !matches!(&end, End::Done(_) | End::Failed(Failure::Diverged { .. }));
+        let cache = self.running.get(id).map(|job| job.cache.clone()).filter(|_| !goes_on);
         let record = Record { format: FORMAT, id: id.clone(), run, end, made };
         let store = self.store;
-        self.when_there_is_room(|_| store.write(&record))
+        self.when_there_is_room(|_| store.write(&record))?;
+        // Not before the record is there: a kill in between must not cost the run.
+        if let Some(cache) = cache {
+            remove_checkpoints(&cache, &id.0);
+        }
+        Ok(())
     }
 
     fn append(&mut self, what: What) -> Result<()> {

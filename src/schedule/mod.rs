@@ -2,7 +2,9 @@
 //! a driver that does it (`local`).
 
 mod conversation;
+mod directors;
 mod estimate;
+mod floor;
 pub mod local;
 mod measure;
 mod policy;
@@ -13,6 +15,8 @@ pub mod state;
 mod suspend;
 
 pub use conversation::{Conversation, Silence};
+pub use directors::Directors;
+pub use floor::Floor;
 pub use local::{Director, Interrupts, Observer, Options, Summary, run};
 pub use measure::{Speed, measure};
 pub use queue::{Ease, Ticket};

@@ -6,6 +6,7 @@ mod after;
 mod apply;
 mod arena;
 mod cuda;
+mod fault;
 mod log;
 mod measure;
 mod network;
@@ -17,7 +18,7 @@ mod warm;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sweep::{kept, method, model, plan, protocol, record, task};
+use sweep::{disk, kept, method, model, plan, protocol, record, task};
 
 /// Trains the runs that `sweep run` orders. Not meant to be started by hand.
 #[derive(Parser)]

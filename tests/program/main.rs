@@ -4,6 +4,7 @@ mod checkpoints;
 mod commands;
 mod crash_matrix;
 mod devices;
+mod disk;
 mod export;
 mod faults;
 mod fixtures;
