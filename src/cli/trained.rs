@@ -8,7 +8,7 @@ use super::inputs::find_model;
 use super::plan::{Judged, Reason};
 use super::recorded::Recorded;
 use super::workspace::{Inputs, Workspace, results_root};
-use super::{Places, Refusal, complain, devices, run};
+use super::{Places, Refusal, complain, devices, run, which};
 use crate::kept::Kept;
 use crate::model;
 use crate::plan::{After, Run, RunId};
@@ -19,9 +19,6 @@ use crate::schedule::local::{self, Interrupts, Observer, Options};
 use crate::schedule::{Conversation, Note, Silence};
 use crate::spec::RunTable;
 use crate::task::Task;
-
-/// Ids that are named where several begin alike.
-const NAMED: usize = 6;
 
 /// Where trained models come from.
 #[derive(clap::Args)]
@@ -65,7 +62,7 @@ impl Source {
             Some(recorded) => recorded.store.clone(),
             None => Store::new(results_root(&self.places, None)),
         };
-        let id = by_prefix(&store, id)?;
+        let id = which::by_prefix(&store, &store.ids()?, id)?;
         let Some(record) = store.read(&id)? else {
             return Err(Refusal(format!("run {id} has no record yet; `sweep status` says what runs")).into());
         };
@@ -238,28 +235,6 @@ impl Observer for Shown {
     fn beat(&mut self) {
         self.0.beat();
     }
-}
-
-/// The run whose id begins like this.
-fn by_prefix(store: &Store, prefix: &str) -> Result<RunId> {
-    let ids = store.ids()?;
-    let found: Vec<&RunId> = ids.iter().filter(|id| !prefix.is_empty() && id.0.starts_with(prefix)).collect();
-    let root = store.root().display();
-    let say = match found[..] {
-        [only] => return Ok(only.clone()),
-        [] if ids.is_empty() => format!("no run is recorded in {root}; --results names another folder"),
-        [] => {
-            format!(
-                "no run in {root} has an id that begins with \"{prefix}\"; `sweep query \"SELECT id FROM runs\"` lists them"
-            )
-        }
-        _ => {
-            let named: Vec<String> = found.iter().take(NAMED).map(ToString::to_string).collect();
-            let more = if found.len() > NAMED { ", …" } else { "" };
-            format!("{} runs have ids that begin with \"{prefix}\": {}{more}", found.len(), named.join(", "))
-        }
-    };
-    Err(Refusal(say).into())
 }
 
 /// The sweep file, and the profile, of a sweep that asked for a run: `sweeps/<name>.toml`.

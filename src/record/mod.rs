@@ -1,10 +1,14 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+pub mod control;
+pub mod live;
 pub mod lock;
 pub mod log;
 pub mod mask;
 pub mod parts;
+pub mod process;
+pub mod shard;
 pub mod store;
 
 use std::collections::BTreeMap;
