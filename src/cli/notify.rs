@@ -24,7 +24,8 @@ pub struct News {
     pub how: String,
     pub done: usize,
     pub failed: usize,
-    pub left: usize,
+    /// Runs without a record; unknown where the sweep broke.
+    pub left: Option<usize>,
     /// The runs that failed in this call.
     pub failures: Vec<FailedRun>,
     /// Wall time of this call.
@@ -105,7 +106,7 @@ mod tests {
             how: "1 of 3 runs failed".into(),
             done: 2,
             failed: 1,
-            left: 0,
+            left: Some(0),
             failures: vec![FailedRun {
                 id: RunId("12ab".into()),
                 run: "rte · vanilla · seed 1".into(),

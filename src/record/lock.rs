@@ -111,6 +111,13 @@ impl Lock {
     }
 }
 
+/// Waits for a file's lock and keeps it until what is returned is dropped; where the file system knows no locks, at once.
+pub fn turn(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
+
 impl LockError {
     fn of(holder: Option<Holder>) -> LockError {
         holder.map_or(LockError::HeldByUnknown, |holder| LockError::Held(Box::new(holder)))

@@ -54,6 +54,11 @@ impl<'a> Keeper<'a> {
         keeper
     }
 
+    /// A run in words.
+    pub fn label(&self, id: &RunId) -> String {
+        (self.label)(id)
+    }
+
     /// Says how the sweep ended; nothing is written after it.
     pub fn end(mut self, how: &str) {
         self.live.slots.iter_mut().for_each(|slot| slot.run = None);

@@ -1,7 +1,6 @@
 //! How busy this machine is.
 
 use std::fs;
-use std::time::Duration;
 
 /// What the kernel says of processors and memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,9 +20,6 @@ pub struct Meter {
     before: Option<(u64, u64)>,
     last: Load,
 }
-
-/// Ticks are counted a hundred times a second, so a shorter time says little.
-pub const EVERY: Duration = Duration::from_secs(1);
 
 impl Meter {
     pub fn look(&mut self) -> Load {

@@ -1,6 +1,6 @@
 //! The log of a run as it grows: what is new since the last look, and its last lines for a screen.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -135,15 +135,10 @@ fn plain(line: &str) -> String {
     out
 }
 
-/// Seconds since the file was last written to.
-pub fn age(path: &Path) -> Option<f64> {
-    let modified = fs::metadata(path).ok()?.modified().ok()?;
-    modified.elapsed().ok().map(|age| age.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::fs;
     use std::io::Write;
 
     use super::*;
