@@ -8,9 +8,9 @@ use anyhow::Result;
 use super::recorded::Recorded;
 use super::workspace::results_root;
 use super::{Exit, Places, Refusal, print, which};
-use crate::plan::RunId;
-use crate::record::control::{self, Request};
+use crate::record::control::{self, Answer, Request};
 use crate::record::live::{Live, Verdict};
+use crate::record::process::Process;
 use crate::record::store::Store;
 
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 /// How long a coordinator may take to answer. It looks ten times a second; what it ends has to die.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let store = Store::new(results_root(&arguments.places, None));
@@ -36,25 +36,21 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let which = which::find(&store, arguments.what.as_deref().unwrap_or_default())?;
     let sweeps: Vec<String> = which.sweeps.iter().map(|(name, _)| name.clone()).collect();
     let (id, root) = (&which.id, store.root().display());
-    let mut workers = at_work(&store, &sweeps)?;
-    workers.retain(|live| live.shard.is_none_or(|shard| shard.takes(id)));
-    if workers.is_empty() {
-        let say = format!("nobody works on run {id:.10} ({root}), so there is nothing to cancel");
-        return Err(Refusal(say).into());
+    let mut answers = Vec::new();
+    for sweep in &sweeps {
+        answers.extend(ask(&store, sweep, &Request::Cancel(id.clone()), PATIENCE)?);
     }
-    let mut refused = String::new();
-    for live in &workers {
-        let answer = control::ask(&store, &live.sweep, &live.process, &Request::Cancel(id.clone()), PATIENCE)?;
-        match answer {
-            Some(answer) if answer.done => {
-                print(&format!("run {id:.10}: {}", answer.say))?;
-                return Ok(Exit::Done);
-            }
-            Some(answer) => refused = answer.say,
-            None => refused = silence(live),
+    // A run of two sweeps is done by one of them.
+    let answer = answers.iter().find(|answer| answer.done).or(answers.last());
+    match answer {
+        Some(answer) if answer.done => print(&format!("run {id:.10}: {}", answer.say))?,
+        Some(answer) => return Err(Refusal(format!("run {id:.10}: {}", answer.say)).into()),
+        None => {
+            let say = format!("nobody works on run {id:.10} ({root}), so there is nothing to cancel");
+            return Err(Refusal(say).into());
         }
     }
-    Err(Refusal(format!("run {id:.10}: {refused}")).into())
+    Ok(Exit::Done)
 }
 
 fn stop(arguments: &Arguments, store: Store) -> Result<Exit> {
@@ -83,14 +79,9 @@ fn stop(arguments: &Arguments, store: Store) -> Result<Exit> {
     let mut is_well = true;
     for live in &workers {
         let share = live.shard.map_or_else(String::new, |shard| format!(", share {shard}"));
-        let say = match control::ask(&store, &live.sweep, &live.process, &Request::Stop, PATIENCE)? {
-            Some(answer) => answer.say,
-            None => {
-                is_well = false;
-                silence(live)
-            }
-        };
-        print(&format!("sweep {}{share}: {say}", live.sweep))?;
+        let answer = ask_one(&store, live, &Request::Stop, PATIENCE)?;
+        is_well &= answer.done;
+        print(&format!("sweep {}{share}: {}", live.sweep, answer.say))?;
     }
     Ok(if is_well { Exit::Done } else { Exit::Usage })
 }
@@ -112,36 +103,34 @@ fn at_work(store: &Store, sweeps: &[String]) -> Result<Vec<Live>> {
     Ok(found)
 }
 
-/// Of a coordinator that does not answer.
-fn silence(live: &Live) -> String {
-    format!(
-        "process {} on {} did not answer within {} s; it may be suspended, or just starting. Try again, or there \
-         `kill -INT {}`",
-        live.process.pid,
-        live.process.host,
-        PATIENCE.as_secs(),
-        live.process.pid
-    )
-}
-
-/// Asks all coordinators of a sweep to cancel a run, or to stop, and says what became of it.
+/// Asks those coordinators of a sweep that a request concerns, until one carries it out; nothing where there is none.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn ask_all(store: &Store, sweep: &str, request: &Request, patience: Duration) -> Result<String> {
-    let mut said = "nobody works on this sweep".to_owned();
+pub fn ask(store: &Store, sweep: &str, request: &Request, patience: Duration) -> Result<Vec<Answer>> {
+    let mut answers = Vec::new();
     for live in at_work(store, &[sweep.to_owned()])? {
-        if let (Request::Cancel(id), Some(shard)) = (request, live.shard)
-            && !shard.takes(id)
-        {
-            continue;
+        let concerns = match (request, live.shard) {
+            (Request::Cancel(id), Some(shard)) => shard.takes(id),
+            _ => true,
+        };
+        if concerns {
+            answers.push(ask_one(store, &live, request, patience)?);
         }
-        said = control::ask(store, sweep, &live.process, request, patience)?.map_or_else(|| silence(&live), |a| a.say);
     }
-    Ok(said)
+    Ok(answers)
 }
 
-/// A run as the user called it, for a sentence.
-pub fn short(id: &RunId) -> String {
-    format!("{id:.10}")
+/// Silence is an answer too.
+fn ask_one(store: &Store, live: &Live, request: &Request, patience: Duration) -> Result<Answer> {
+    let Process { pid, host, .. } = &live.process;
+    let answer = control::ask(store, &live.sweep, &live.process, request, patience)?;
+    Ok(answer.unwrap_or_else(|| {
+        let say = format!(
+            "process {pid} on {host} did not answer within {} s; it may be suspended, or just starting. Try again, or \
+             there `kill -INT {pid}`",
+            patience.as_secs()
+        );
+        Answer { done: false, say }
+    }))
 }

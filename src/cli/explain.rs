@@ -240,7 +240,9 @@ fn attempts(store: &Store, which: &Which) -> Result<Vec<String>> {
         }
     }
     events.sort_by(|a, b| a.1.time.cmp(&b.1.time));
-    let told = events.into_iter().filter_map(|(sweep, event)| Some(format!("{}  {sweep}: {}", event.time, told(&event.what, &which.id)?)));
+    let told = events
+        .into_iter()
+        .filter_map(|(sweep, event)| Some(format!("{}  {sweep}: {}", event.time, told(&event.what, &which.id)?)));
     Ok(told.collect())
 }
 
@@ -252,7 +254,8 @@ fn told(what: &What, own: &RunId) -> Option<String> {
         What::Paused { id, step } => (id, format!("put aside at a checkpoint at step {step}")),
         What::PutBack { id, attempt, how, next } => (id, format!("attempt {attempt} failed ({how}): {next}")),
         What::Reached { id, step, of, metric, dev } => {
-            let score = dev.get(metric).copied().flatten().map_or_else(String::new, |score| format!(", {metric} {score:.4}"));
+            let score =
+                dev.get(metric).copied().flatten().map_or_else(String::new, |score| format!(", {metric} {score:.4}"));
             (id, format!("came to step {step} of {of}, where its rule decides{score}"))
         }
         What::Began { .. } | What::Held { .. } | What::Released | What::Finished { .. } => return None,

@@ -120,7 +120,8 @@ fn standing(store: &Store, id: &RunId, sweeps: &[String]) -> Result<Standing> {
             is_at_work = true;
             // A run that failed before may wait to be done again.
             let asked = Request::Where(id.clone());
-            if record.is_some() && control::ask(store, sweep, &live.process, &asked, PATIENCE)?.is_some_and(|a| a.done) {
+            if record.is_some() && control::ask(store, sweep, &live.process, &asked, PATIENCE)?.is_some_and(|a| a.done)
+            {
                 return Ok(Standing::Open);
             }
         }

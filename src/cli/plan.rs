@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, duration, print};
 use crate::model;
@@ -42,8 +43,10 @@ pub enum Reason {
     New,
     /// Its record holds a score.
     Done,
-    /// Its record says that it failed; `sweep run` tries it again, unless it diverged.
+    /// Its record says that it failed.
     FailedBefore,
+    /// A rule of `[stop]` ended it early.
+    Stopped,
     /// A record of the same settings exists, made of other data, another model or older numerics.
     Stale,
 }
@@ -54,6 +57,7 @@ impl Reason {
             Reason::New => "new",
             Reason::Done => "done",
             Reason::FailedBefore => "failed before",
+            Reason::Stopped => "stopped early",
             Reason::Stale => "stale",
         }
     }
@@ -72,9 +76,13 @@ pub struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Whether `sweep run` trains it. A run that diverged would diverge again.
+    /// Whether `sweep run` trains it: not where the run itself was at fault, for it would fail again.
     pub fn is_to_do(&self) -> bool {
-        self.reason != Reason::Done && !matches!(self.failure, Some(Failure::Diverged { .. }))
+        match self.reason {
+            Reason::New | Reason::Stale => true,
+            Reason::Done | Reason::Stopped => false,
+            Reason::FailedBefore => self.failure.is_none_or(|failure| !failure.class().is_of_the_run()),
+        }
     }
 }
 
@@ -88,6 +96,7 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
         let record = by_id.get(id).copied();
         let reason = match record {
             Some(record) if record.outcome().is_some() => Reason::Done,
+            Some(record) if record.stopped().is_some() => Reason::Stopped,
             Some(_) => Reason::FailedBefore,
             None if !settings.is_empty() && settings.contains(&run.settings_key()) => Reason::Stale,
             None => Reason::New,
@@ -102,49 +111,6 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
         }
     };
     workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
-}
-
-/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, how much is trained, and the
-/// method; of all methods where this one has not been run yet.
-struct Speeds(HashMap<SpeedKey, (f64, u32)>);
-
-/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens, how layers compute, and the stages.
-type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3], (Precision, bool), String);
-
-impl Speeds {
-    /// From the records made on a kind of device, `cpu` or `cuda`.
-    fn of(records: &[Record], device: &str) -> Speeds {
-        let mut speeds: HashMap<SpeedKey, (f64, u32)> = HashMap::new();
-        for record in records.iter().filter(|r| r.outcome().is_some() && r.made.device.starts_with(device)) {
-            for method in [Some(record.run.method.name.clone()), None] {
-                let (sum, n) = speeds.entry(Speeds::key(&record.run, method)).or_default();
-                *sum += record.made.total_seconds();
-                *n += 1;
-            }
-        }
-        Speeds(speeds)
-    }
-
-    fn key(run: &Run, method: Option<String>) -> SpeedKey {
-        let stages = serde_json::to_string(&run.after).unwrap_or_default();
-        let recipe = &run.recipe;
-        let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
-        let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (
-            run.task.name.clone(),
-            run.model.name.clone(),
-            method,
-            amounts,
-            sizes,
-            (recipe.precision, recipe.gradient_checkpointing),
-            stages,
-        )
-    }
-
-    fn estimate(&self, run: &Run) -> Option<f64> {
-        let known = |method: Option<String>| self.0.get(&Speeds::key(run, method));
-        known(Some(run.method.name.clone())).or_else(|| known(None)).map(|(sum, n)| sum / f64::from(*n))
-    }
 }
 
 #[derive(Serialize)]
@@ -211,18 +177,13 @@ fn groups(judged: &[Judged]) -> Table {
         groups.entry((&j.run.task.name, &j.run.model.name, &j.run.mode)).or_default().push(j);
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
-        "task",
-        "model",
-        "mode",
-        "p",
-        "runs",
-        "new",
-        "done",
-        "failed before",
-        "stale",
-        "to do takes",
-    ]);
+    // Most sweeps have no rule that stops runs, and then no column for it.
+    let has_stopped = judged.iter().any(|j| j.reason == Reason::Stopped);
+    let stopped = if has_stopped { &["stopped early"][..] } else { &[] };
+    let header =
+        [&["task", "model", "mode", "p", "runs", "new", "done", "failed before"], stopped, &["stale", "to do takes"]]
+            .concat();
+    table.load_style(NOTHING).set_header(&header);
     for ((task, model, mode), group) in groups {
         let mut rates: Vec<String> = Vec::new();
         for p in group.iter().filter_map(|j| j.run.p()).map(|p| p.to_string()) {
@@ -234,20 +195,14 @@ fn groups(judged: &[Judged]) -> Table {
             0 => String::new(),
             n => n.to_string(),
         };
-        table.add_row([
-            task.to_owned(),
-            model.to_owned(),
-            mode.to_owned(),
-            rates.join(" "),
-            group.len().to_string(),
-            count(Reason::New),
-            count(Reason::Done),
-            count(Reason::FailedBefore),
-            count(Reason::Stale),
-            took(group.iter().copied()),
-        ]);
+        let mut row =
+            vec![task.to_owned(), model.to_owned(), mode.to_owned(), rates.join(" "), group.len().to_string()];
+        row.extend([Reason::New, Reason::Done, Reason::FailedBefore].map(count));
+        row.extend(has_stopped.then(|| count(Reason::Stopped)));
+        row.extend([count(Reason::Stale), took(group.iter().copied())]);
+        table.add_row(row);
     }
-    for column in 4..9 {
+    for column in 4..header.len() - 1 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -281,8 +236,16 @@ fn took<'a>(judged: impl Iterator<Item = &'a Judged<'a>>) -> String {
 
 fn total(judged: &[Judged]) -> String {
     let count = |reason: Reason| judged.iter().filter(|j| j.reason == reason).count();
+    let stopped = match count(Reason::Stopped) {
+        0 => String::new(),
+        n => format!("{n} stopped early, "),
+    };
+    let again = match judged.iter().filter(|j| j.reason == Reason::FailedBefore && !j.is_to_do()).count() {
+        0 => "",
+        _ => "; `sweep rerun --failed` tries failed runs again",
+    };
     format!(
-        "{} runs: {} new, {} done, {} failed before, {} stale; one after another: {}",
+        "{} runs: {} new, {} done, {} failed before, {stopped}{} stale; one after another: {}{again}",
         judged.len(),
         count(Reason::New),
         count(Reason::Done),

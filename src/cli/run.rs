@@ -1,20 +1,29 @@
 //! `sweep run FILE`: train what is missing.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::plan::{Judged, judge};
+use super::notify::{self, FailedRun, News};
+use super::plan::{Judged, Reason, judge};
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study};
-use crate::plan::RunId;
+use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study, work};
+use crate::plan::{self, Run, RunId};
 use crate::protocol::Job;
-use crate::record::End;
-use crate::record::lock::{Lock, LockError};
+use crate::record::lock::{self, Lock, LockError};
+use crate::record::process::Process;
+use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
+use crate::record::{Class, End};
 use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
-use crate::schedule::state::Note;
+use crate::schedule::state::{Note, State};
+use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
+use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
+
+/// Longest silence of a worker that is still thought to work. Preparing a large model on a slow machine takes long.
+const STALL: Duration = Duration::from_secs(2 * 3600);
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,21 +34,57 @@ pub struct Arguments {
     /// auto, cpu, cuda:0, or several with commas [default: the sweep file's, else auto]
     #[arg(long, value_name = "LIST")]
     devices: Option<String>,
-    /// Worker processes on each device [default: the sweep file's, else auto]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
-    slots_per_device: Option<u32>,
+    /// Worker processes on each device, or auto [default: the sweep file's, else auto]
+    #[arg(long, value_name = "N")]
+    slots_per_device: Option<Slots>,
     /// Only the runs that meet the conditions: "task=rte and seed<=2"
     #[arg(long, value_name = "CONDITIONS")]
     only: Option<String>,
     /// Train at most so many runs
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Start nothing that would not end within so long: 2h, 90m; runs under way then go to a checkpoint
+    #[arg(long, value_name = "TIME", value_parser = spec::duration)]
+    time_budget: Option<Duration>,
+    /// Stop when so many runs, or such a share of them, have failed: 5, 10%
+    #[arg(long, value_name = "N")]
+    max_fail: Option<MaxFail>,
+    /// Do only the k-th of n shares of the runs, 2/4, while other coordinators on these results do the other shares
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+    /// Go on though another machine's coordinator seems to be alive and its lock cannot be seen
+    #[arg(long)]
+    take_over: bool,
     /// Say what would be trained, and where; start nothing
     #[arg(long)]
     dry_run: bool,
 }
 
+/// Which runs a call is about.
+pub enum Wanted {
+    /// What has no result, and did not fail by its own fault.
+    Missing,
+    /// What failed of one of these causes; of any, if there are none.
+    Failed(Vec<Class>),
+}
+
+impl Wanted {
+    fn takes(&self, j: &Judged) -> bool {
+        match (self, j.failure) {
+            (Wanted::Missing, _) => j.is_to_do(),
+            (Wanted::Failed(classes), Some(failure)) => classes.is_empty() || classes.contains(&failure.class()),
+            (Wanted::Failed(_), None) => false,
+        }
+    }
+}
+
 pub fn main(arguments: &Arguments) -> Result<Exit> {
+    go(arguments, &Wanted::Missing)
+}
+
+/// Trains the runs that are wanted.
+pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
+    let began = Instant::now();
     let (file, places, only) = (&arguments.file, &arguments.places, arguments.only.as_deref());
     let mut interrupts = Interrupts::default();
     let workspace = if arguments.dry_run {
@@ -55,24 +100,29 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
     let (name, store) = (&workspace.sweep.name, &workspace.store);
     // Before the records are read: another sweep may be about to add to them.
-    let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
+    let lock =
+        if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, arguments.take_over)?) };
     let records = store.read_all()?;
     let judged = judge(&workspace, &records);
     let mut to_do: Vec<&Judged> = Vec::new();
-    for j in judged.iter().filter(|j| j.is_to_do()) {
+    let is_ours = |j: &&Judged| arguments.shard.is_none_or(|shard| shard.takes(j.id));
+    for j in judged.iter().filter(|j| wanted.takes(j)).filter(is_ours) {
         // Two modes of one sweep may be one run under two names.
         if !to_do.iter().any(|other| other.id == j.id) {
             to_do.push(j);
         }
     }
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
-    let diverged = judged.iter().filter(|j| j.failure.is_some() && !j.is_to_do()).count();
+    let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
         for j in &to_do {
             print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
         }
         let slots: Vec<String> = slots.iter().map(|s| format!("{} ({} threads)", s.device, s.threads)).collect();
         print(&format!("{} runs would be trained on {}; nothing was started", to_do.len(), slots.join(", ")))?;
+        if let Some(line) = share_line(arguments.shard, &judged) {
+            print(&line)?;
+        }
         return Ok(Exit::Done);
     }
 
@@ -87,49 +137,160 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         runs: workspace.runs.clone(),
     };
     if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {
-        print(&summary_line(&judged, &Summary::default(), diverged))?;
-        return Ok(if diverged > 0 { Exit::SomeFailed } else { Exit::Done });
+        if let Wanted::Failed(_) = wanted {
+            print("no run failed like that; nothing to do again")?;
+            return Ok(Exit::Done);
+        }
+        print(&nothing_line(&judged, left_failed, file))?;
+        return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
+    }
+    if let Some(line) = share_line(arguments.shard, &judged) {
+        complain(&line);
     }
     store.write_manifest(&manifest)?;
-    let jobs = to_do.iter().map(|j| job(&workspace, j)).collect::<Result<Vec<Job>>>()?;
-    let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), interrupts };
-    let progress = progress::Progress::new(&jobs, options.slots.len());
-    let mut screen = Screen { progress, failures: Vec::new(), store, name, written: Instant::now() };
-    let summary = local::run(jobs, store, name, &options, &mut screen);
-    let Screen { progress, failures, .. } = screen;
+    let by_id: HashMap<&RunId, &Judged> = to_do.iter().map(|j| (j.id, *j)).collect();
+    let job = |id: &RunId| match by_id.get(id) {
+        Some(judged) => job(&workspace, judged),
+        None => Err(Refusal(format!("run {id} is none of this call")).into()),
+    };
+    // What cannot be trained is told before anything starts.
+    to_do.iter().try_for_each(|j| job(j.id).map(drop))?;
+    let tickets = work::tickets(&workspace.sweep, &to_do);
+    let limits = limits(arguments, &workspace.sweep.run, tickets.len());
+    let options =
+        Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
+    let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
+    let progress = progress::Progress::new(&shown);
+    let labels = plan::labels(shown.iter().copied());
+    let label = |id: &RunId| labels.get(id).cloned().unwrap_or_else(|| id.to_string());
+    let live = Keeper::new(store, name, arguments.shard, &options.slots, &label);
+    let mut screen = Screen { progress, live, failures: Vec::new(), store, name, written: Instant::now() };
+    let others: Vec<Process> = store.holders().into_iter().map(|holder| holder.process).collect();
+    let mut orders = Orders::new(store, name, &others);
+    let mut directors = Directors(vec![&mut orders]);
+    let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
+    let Screen { progress, live, failures, .. } = screen;
     drop(progress);
+    live.end(&match &summary {
+        Ok(summary) => summary.finish.in_words(),
+        Err(error) => format!("it could not go on: {error:#}"),
+    });
     // Also after an error: what is done is done, and the frames show it.
-    let kept = study::write_frames(store, name);
+    let kept = write_frames(store, name);
+    if let Some(command) = &workspace.sweep.run.notify {
+        let news = news(&workspace, &summary, &failures, began.elapsed());
+        if let Err(why) = notify::tell(command, &news, notify::PATIENCE) {
+            complain(&format!("warning: {why}"));
+        }
+    }
     let summary = summary?;
     kept?;
     drop(lock);
 
-    for (id, sentence) in &failures {
-        complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
+    for failed in &failures {
+        let log = store.run_folder(&failed.id).join("log.txt");
+        complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
     }
-    let mut line = summary_line(&judged, &summary, diverged);
-    if summary.interrupted {
-        line += &format!("; stopped on request, `sweep run {}` goes on", arguments.file.display());
-    }
-    print(&line)?;
+    print(&summary_line(&judged, &to_do, &summary, left_failed, file))?;
     print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
-    Ok(match () {
-        () if summary.interrupted => Exit::Interrupted,
-        () if summary.failed + diverged > 0 => Exit::SomeFailed,
-        () => Exit::Done,
+    Ok(match summary.finish {
+        Finish::Interrupted | Finish::OutOfTime => Exit::Interrupted,
+        Finish::TooManyFailed(_) => Exit::SomeFailed,
+        Finish::Complete | Finish::NoWorkers(_) if summary.failed + left_failed > 0 => Exit::SomeFailed,
+        Finish::Complete | Finish::NoWorkers(_) => Exit::Done,
     })
 }
 
-/// `3 done now, 3 done before, 0 failed, 0 left`, over the runs that were asked for.
-fn summary_line(judged: &[Judged], summary: &Summary, diverged: usize) -> String {
-    let before = judged.iter().filter(|j| !j.is_to_do()).count() - diverged;
-    let failed = summary.failed + diverged;
-    let left = judged.len().saturating_sub(before + summary.done + failed);
-    format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done)
+/// Frames are of all records, so where several coordinators write them, one at a time does, and the last one that ends
+/// sees all.
+fn write_frames(store: &Store, name: &str) -> Result<()> {
+    let _turn = lock::turn(&store.sweep_folder(name).join(".frames.lock"));
+    study::write_frames(store, name)
 }
 
-pub fn take_lock(store: &Store, sweep: &str) -> Result<Lock> {
-    Lock::take(store.root(), sweep).map_err(|error| match error {
+/// What the command of `[run] notify` is told.
+fn news(workspace: &Workspace, summary: &Result<Summary>, failures: &[FailedRun], took: Duration) -> News {
+    let (status, how) = match summary {
+        Err(error) => ("broken", format!("{error:#}")),
+        Ok(summary) => {
+            let status = match summary.finish {
+                Finish::Interrupted | Finish::OutOfTime => "stopped",
+                Finish::TooManyFailed(_) | Finish::NoWorkers(_) => "failed",
+                Finish::Complete if summary.failed > 0 => "failed",
+                Finish::Complete => "finished",
+            };
+            (status, summary.finish.in_words())
+        }
+    };
+    let counts = summary.as_ref().ok();
+    let results = workspace.store.root();
+    News {
+        sweep: workspace.sweep.name.clone(),
+        status,
+        how,
+        done: counts.map_or(0, |summary| summary.done),
+        failed: counts.map_or(failures.len(), |summary| summary.failed),
+        left: counts.map(|summary| summary.left),
+        failures: failures.to_vec(),
+        seconds: took.as_secs_f64(),
+        results: std::path::absolute(results).unwrap_or_else(|_| results.to_owned()).display().to_string(),
+    }
+}
+
+/// `share 2/4: 26 of 104 runs fall to it`.
+fn share_line(shard: Option<Shard>, judged: &[Judged]) -> Option<String> {
+    let shard = shard?;
+    let taken = judged.iter().filter(|j| shard.takes(j.id)).count();
+    Some(format!(
+        "share {shard}: {taken} of {} runs fall to it, the others to those who do the other shares",
+        judged.len()
+    ))
+}
+
+/// The command line goes before the sweep file.
+fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
+    Limits {
+        max_fail: arguments.max_fail.or(run.max_fail).map(|most| most.of(runs)),
+        timeout: run.timeout,
+        stall: Some(run.stall.unwrap_or(STALL)),
+        budget: arguments.time_budget.or(run.time_budget),
+        oom_fails: run.oom_fails,
+    }
+}
+
+fn nothing_line(judged: &[Judged], left_failed: usize, file: &Path) -> String {
+    let summary = Summary { done: 0, failed: 0, stopped: 0, paused: 0, left: 0, finish: Finish::Complete };
+    summary_line(judged, &[], &summary, left_failed, file)
+}
+
+/// `3 done now, 3 done before, 0 failed, 0 left`, over the runs that were asked for, and what to do next.
+fn summary_line(judged: &[Judged], to_do: &[&Judged], summary: &Summary, left_failed: usize, file: &Path) -> String {
+    let before = judged.iter().filter(|j| j.reason == Reason::Done).count();
+    let stopped = judged.iter().filter(|j| j.reason == Reason::Stopped).count() + summary.stopped;
+    let again = to_do.iter().filter(|j| j.reason == Reason::Done || j.reason == Reason::Stopped).count();
+    let failed = summary.failed + left_failed;
+    let left = (judged.len() + again).saturating_sub(before + stopped + summary.done + failed);
+    let mut line = format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done);
+    if stopped > 0 {
+        line += &format!(", {stopped} stopped early");
+    }
+    let file = file.display();
+    match &summary.finish {
+        Finish::Interrupted => line += &format!("; stopped on request, `sweep run {file}` goes on"),
+        Finish::OutOfTime => line += &format!("; the time budget is used up, `sweep run {file}` goes on"),
+        Finish::TooManyFailed(why) => {
+            line += &format!("; given up: {why}. Mend the cause; `sweep rerun {file} --failed` tries them again");
+        }
+        Finish::Complete | Finish::NoWorkers(_) if left_failed > 0 => {
+            line += &format!("; `sweep rerun {file} --failed` tries failed runs again");
+        }
+        Finish::Complete | Finish::NoWorkers(_) => {}
+    }
+    line
+}
+
+pub fn take_lock(store: &Store, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock> {
+    Lock::take(store.root(), sweep, shard, take_over).map_err(|error| match error {
         LockError::Io(error) => error,
         held => Refusal(held.to_string()).into(),
     })
@@ -148,9 +309,15 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         folder: absolute(&store.run_folder(judged.id))?,
         cache: absolute(&store.cache())?,
         masks: absolute(&store.masks())?,
-        keep: workspace.sweep.run.keep.unwrap_or(!run.after.is_empty()),
+        keep: match workspace.sweep.run.keep {
+            Some(keep) => keep != Keep::None,
+            None => !run.after.is_empty(),
+        },
         log_every: workspace.sweep.log_every,
         attempt: judged.attempts + 1,
+        until: None,
+        micro_batch: None,
+        checkpoint_every: None,
     })
 }
 
@@ -160,7 +327,8 @@ const FRAMES_EVERY: Duration = Duration::from_secs(60);
 /// The progress display, the frames kept current, and the failures for the end.
 struct Screen<'a> {
     progress: progress::Progress,
-    failures: Vec<(RunId, String)>,
+    live: Keeper<'a>,
+    failures: Vec<FailedRun>,
     store: &'a Store,
     name: &'a str,
     written: Instant,
@@ -171,17 +339,24 @@ impl Observer for Screen<'_> {
         if let Note::Ended { id, end, .. } = note
             && let End::Failed(failure) = end.as_ref()
         {
-            self.failures.push((id.clone(), failure.sentence()));
+            self.failures.push(FailedRun {
+                id: id.clone(),
+                run: self.live.label(id),
+                cause: failure.cause().to_owned(),
+                message: failure.sentence(),
+            });
         }
         self.progress.note(note);
+        self.live.note(note);
         if matches!(note, Note::Ended { .. }) && self.written.elapsed() > FRAMES_EVERY {
             // What cannot be written now is written, or said, at the end.
-            let _ = study::write_frames(self.store, self.name);
+            let _ = write_frames(self.store, self.name);
             self.written = Instant::now();
         }
     }
 
-    fn beat(&mut self) {
-        self.progress.beat();
+    fn beat(&mut self, state: &State, now: Duration) {
+        self.progress.beat(state, now);
+        self.live.beat(state, now);
     }
 }

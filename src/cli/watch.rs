@@ -98,17 +98,22 @@ fn play(terminal: &mut DefaultTerminal, source: &mut Source, app: &mut App, is_o
                 *terminal = ratatui::try_init()?;
             }
             Act::Cancel(id) => {
-                app.say(format!("asking the coordinator to cancel run {}", cancel::short(&id)));
+                app.say(format!("asking for the end of run {id:.10}"));
                 terminal.draw(|frame| draw(app, frame))?;
-                let request = Request::Cancel(id.clone());
-                let said = cancel::ask_all(source.store(), &source.facts().sweep, &request, PATIENCE);
-                app.say(format!("run {}: {}", cancel::short(&id), said.unwrap_or_else(|error| format!("{error:#}"))));
+                let said = asked(source, &Request::Cancel(id.clone()));
+                app.say(format!("run {id:.10}: {said}"));
             }
-            Act::Stop => {
-                let said = cancel::ask_all(source.store(), &source.facts().sweep, &Request::Stop, PATIENCE);
-                app.say(said.unwrap_or_else(|error| format!("{error:#}")));
-            }
+            Act::Stop => app.say(asked(source, &Request::Stop)),
         }
+    }
+}
+
+/// Asks the coordinators, and says what they answer.
+fn asked(source: &Source, request: &Request) -> String {
+    match cancel::ask(source.store(), &source.facts().sweep, request, PATIENCE) {
+        Ok(answers) if answers.is_empty() => "nobody works on this sweep".to_owned(),
+        Ok(answers) => answers.into_iter().map(|answer| answer.say).collect::<Vec<_>>().join("; "),
+        Err(error) => format!("{error:#}"),
     }
 }
 

@@ -26,7 +26,9 @@ pub fn find(store: &Store, prefix: &str) -> Result<Which> {
     let mut asked: Vec<(String, RunId, Run)> = Vec::new();
     for name in store.sweeps()? {
         let runs = store.manifest(&name)?.map(|manifest| manifest.runs).unwrap_or_default();
-        asked.extend(runs.into_iter().filter(|(id, _)| id.0.starts_with(prefix)).map(|(id, run)| (name.clone(), id, run)));
+        asked.extend(
+            runs.into_iter().filter(|(id, _)| id.0.starts_with(prefix)).map(|(id, run)| (name.clone(), id, run)),
+        );
     }
     let mut ids: BTreeSet<RunId> = store.ids()?.into_iter().collect();
     ids.extend(asked.iter().map(|(_, id, _)| id.clone()));

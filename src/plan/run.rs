@@ -190,7 +190,8 @@ impl Run {
 
     /// All that the id is the hash of, sorted by name.
     pub fn identity(&self) -> Vec<(String, String)> {
-        let value = serde_json::to_value(self.identified(true, &self.after)).expect("a run holds only numbers and words");
+        let value =
+            serde_json::to_value(self.identified(true, &self.after)).expect("a run holds only numbers and words");
         let mut parts = Vec::new();
         flatten("", &value, &mut parts);
         // What names do not decide stands there empty.

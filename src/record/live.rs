@@ -127,7 +127,8 @@ const SILENT: f64 = 10.0;
 /// What is true, by the file, by who has the lock of its sweep and share, by its process, and by the age of the heartbeat
 /// in seconds.
 pub fn judge(live: &Live, lock: Option<&Holder>, life: Life, age: f64) -> Verdict {
-    let is_successor = |holder: &&Holder| holder.process.pid != live.process.pid || holder.process.host != live.process.host;
+    let is_successor =
+        |holder: &&Holder| holder.process.pid != live.process.pid || holder.process.host != live.process.host;
     if let Some(holder) = lock.filter(is_successor) {
         return Verdict::Starting(holder.clone());
     }
@@ -236,9 +237,23 @@ mod tests {
             ("no locks on this file system", live(), None, Life::Alive, 0.5, running(None)),
             ("killed a moment ago", live(), None, Life::Dead, 0.5, Verdict::Died { at: at() }),
             ("killed, and a lock that outlived it", live(), Some(&own), Life::Dead, 90.0, Verdict::Died { at: at() }),
-            ("killed, the next one is starting", live(), Some(&other), Life::Dead, 9.0, Verdict::Starting(other.clone())),
+            (
+                "killed, the next one is starting",
+                live(),
+                Some(&other),
+                Life::Dead,
+                9.0,
+                Verdict::Starting(other.clone()),
+            ),
             ("ended", ended.clone(), None, Life::Dead, 9.0, Verdict::Ended { how: "all done".into(), at: at() }),
-            ("ending", ended.clone(), Some(&own), Life::Alive, 0.1, Verdict::Ended { how: "all done".into(), at: at() }),
+            (
+                "ending",
+                ended.clone(),
+                Some(&own),
+                Life::Alive,
+                0.1,
+                Verdict::Ended { how: "all done".into(), at: at() },
+            ),
             ("ended, the next one is starting", ended, Some(&other), Life::Dead, 9.0, Verdict::Starting(other.clone())),
             ("elsewhere, and the lock is seen", live(), Some(&own), Life::Elsewhere, 0.5, running(None)),
             ("elsewhere, fresh", live(), None, Life::Elsewhere, 5.0, Verdict::Elsewhere { age: 5.0 }),

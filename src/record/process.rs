@@ -36,13 +36,7 @@ impl Process {
     /// This one.
     pub fn own() -> Process {
         let pid = std::process::id();
-        Process {
-            pid,
-            host: host(),
-            began: began(pid).unwrap_or_default(),
-            boot: boot(),
-            pids: pids(),
-        }
+        Process { pid, host: host(), began: began(pid).unwrap_or_default(), boot: boot(), pids: pids() }
     }
 
     pub fn life(&self) -> Life {

@@ -60,7 +60,9 @@ impl FromStr for Shard {
         let parts = text.split_once('/').and_then(|(k, n)| Some((k.trim().parse().ok()?, n.trim().parse().ok()?)));
         match parts {
             Some((k, n)) if (1..=n).contains(&k) && n <= MOST => Ok(Shard { k, n }),
-            _ => Err(format!("\"{text}\" is no share; write k/n with k from 1 to n, such as 2/4 for the second of four")),
+            _ => {
+                Err(format!("\"{text}\" is no share; write k/n with k from 1 to n, such as 2/4 for the second of four"))
+            }
         }
     }
 }
@@ -103,7 +105,8 @@ mod tests {
 
     #[test]
     fn shares_are_about_equal() {
-        let ids: Vec<RunId> = (0..4000u32).map(|n| RunId(blake3::hash(&n.to_le_bytes()).to_hex()[..20].into())).collect();
+        let ids: Vec<RunId> =
+            (0..4000u32).map(|n| RunId(blake3::hash(&n.to_le_bytes()).to_hex()[..20].into())).collect();
         for k in 1..=4 {
             let taken = ids.iter().filter(|id| Shard { k, n: 4 }.takes(id)).count();
             assert!((900..1100).contains(&taken), "{k}/4 takes {taken} of 4000");

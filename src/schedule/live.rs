@@ -80,7 +80,9 @@ impl<'a> Keeper<'a> {
     }
 
     fn leave(&mut self, slot: usize, id: &RunId) {
-        if let Some(slot) = self.live.slots.get_mut(slot).filter(|slot| slot.run.as_ref().is_some_and(|run| run.id == *id)) {
+        if let Some(slot) =
+            self.live.slots.get_mut(slot).filter(|slot| slot.run.as_ref().is_some_and(|run| run.id == *id))
+        {
             slot.run = None;
         }
     }
@@ -143,7 +145,9 @@ impl Observer for Keeper<'_> {
             | Note::Reached { slot, id, .. }
             | Note::PutBack { slot, id, .. } => self.leave(*slot, id),
             Note::Held { why, .. } => self.live.held = Some(why.clone()),
-            Note::Stopping { why, .. } => self.live.held = Some(format!("{}; running runs go on to a checkpoint", why.in_words())),
+            Note::Stopping { why, .. } => {
+                self.live.held = Some(format!("{}; running runs go on to a checkpoint", why.in_words()))
+            }
             Note::Released => self.live.held = None,
             Note::Cancelled { .. } | Note::Retired { .. } | Note::Warning(_) => {}
         }

@@ -30,10 +30,15 @@ pub(super) enum Focus {
 pub(super) enum Mode {
     Overview,
     /// The chosen run's log over the whole screen, so many lines up from its end.
-    Log { up: usize },
+    Log {
+        up: usize,
+    },
     Help,
     /// A question that `y` answers.
-    Ask { question: String, act: Act },
+    Ask {
+        question: String,
+        act: Act,
+    },
 }
 
 pub struct App {

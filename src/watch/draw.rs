@@ -34,7 +34,7 @@ pub fn draw(app: &App, frame: &mut Frame) {
     }
     let running = app.running().len() as u16;
     if area.width >= WIDE {
-        let grid_width = grid_width(app).clamp(40, body.width * 55 / 100);
+        let grid_width = grid_width(app).clamp(50, body.width * 55 / 100);
         let [left, right] = Layout::horizontal([Constraint::Length(grid_width), Constraint::Min(1)]).areas(body);
         let high = (2 * running + 1).clamp(2, right.height.div_ceil(2));
         let [above, below] = Layout::vertical([Constraint::Length(high), Constraint::Min(1)]).areas(right);
@@ -43,8 +43,9 @@ pub fn draw(app: &App, frame: &mut Frame) {
         draw_log(app, frame, below, 0);
     } else {
         let high = (2 * running + 1).clamp(2, (body.height / 3).max(3));
-        let log = if body.height >= 14 { body.height / 3 } else { 0 };
-        let wanted = app.facts.grid.rows.len() as u16 + 3;
+        let log = if body.height >= 14 { body.height / 4 } else { 0 };
+        let legend = legend(app, body.width as usize).len() as u16;
+        let wanted = (app.facts.grid.rows.len() as u16).saturating_add(2 + legend);
         let grid = wanted.min(body.height.saturating_sub(high + log)).max(1);
         let [above, middle, below] =
             Layout::vertical([Constraint::Length(grid), Constraint::Length(high), Constraint::Min(0)]).areas(body);
@@ -94,9 +95,10 @@ fn draw_head(app: &App, frame: &mut Frame, area: Rect) {
     let ended: usize = counts.iter().filter(|(mark, _)| mark.is_end()).map(|(_, count)| count).sum();
     let wide = (area.width as usize / 4).clamp(8, 40);
     let full = ended * wide / all;
-    let left = at_work.iter().filter_map(|seen| seen.live.seconds_left).fold(None, |most: Option<f64>, left| {
-        Some(most.map_or(left, |most| most.max(left)))
-    });
+    let left = at_work
+        .iter()
+        .filter_map(|seen| seen.live.seconds_left)
+        .fold(None, |most: Option<f64>, left| Some(most.map_or(left, |most| most.max(left))));
     let left = left.map_or_else(String::new, |left| format!(", about {} left", clock(left)));
     frame.render_widget(
         Line::from(vec![
@@ -104,21 +106,24 @@ fn draw_head(app: &App, frame: &mut Frame, area: Rect) {
             Span::styled("─".repeat(wide - full), QUIET),
             Span::raw(format!(" {ended}/{}", app.facts.grid.len())),
             Span::raw(left),
-            Span::styled(if at_work.is_empty() { String::new() } else { format!("  {}", app.counts_in_words()) }, QUIET),
         ]),
         bar,
     );
     frame.render_widget(Line::styled(load_line(app), QUIET), load);
 }
 
-/// `33 runs/h  245 ex/s  CPU 97 %  load 3.1  memory 2.1 of 7.6 GiB`.
+/// `33 runs/h  245 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB`.
 fn load_line(app: &App) -> String {
     let mut said = Vec::new();
-    let per_hour: f64 = app.at_work().iter().filter_map(|seen| {
-        let live = &seen.live;
-        let hours = seconds_since(live.started.parse().ok()?, live.heartbeat.parse().ok()?) / 3600.0;
-        (hours > 0.0 && live.counts.done > 0).then(|| live.counts.done as f64 / hours)
-    }).sum();
+    let per_hour: f64 = app
+        .at_work()
+        .iter()
+        .filter_map(|seen| {
+            let live = &seen.live;
+            let hours = seconds_since(live.started.parse().ok()?, live.heartbeat.parse().ok()?) / 3600.0;
+            (hours > 0.0 && live.counts.done > 0).then(|| live.counts.done as f64 / hours)
+        })
+        .sum();
     if per_hour > 0.0 {
         said.push(format!("{per_hour:.0} runs/h"));
     }
@@ -129,7 +134,7 @@ fn load_line(app: &App) -> String {
     let load = app.facts.load;
     said.extend(load.busy.map(|busy| format!("CPU {:.0} %", busy * 100.0)));
     said.extend(load.average.map(|average| format!("load {average:.1}")));
-    said.extend(load.memory.map(|(used, all)| format!("memory {used:.1} of {all:.1} GiB")));
+    said.extend(load.memory.map(|(used, all)| format!("memory {used:.1}/{all:.1} GiB")));
     said.join("  ")
 }
 
@@ -137,8 +142,8 @@ fn draw_foot(app: &App, frame: &mut Frame, area: Rect) {
     let line = match (&app.mode, &app.message) {
         (Mode::Ask { question, .. }, _) => Line::styled(question.clone(), STRONG.fg(Color::Yellow)),
         (_, Some(message)) => Line::styled(message.clone(), Style::new().fg(Color::Yellow)),
-        (Mode::Log { .. }, _) => Line::styled("up, down, g, G: move   enter: back", QUIET),
-        _ => Line::styled("q: leave  tab, arrows: choose  enter: log  c: cancel  S: stop  ?: help", QUIET),
+        (Mode::Log { .. }, _) => Line::styled("arrows, g, G move  enter back", QUIET),
+        _ => Line::styled("q leave  tab, arrows choose  enter log  c cancel  ? help", QUIET),
     };
     frame.render_widget(line, area);
 }
@@ -184,8 +189,8 @@ fn draw_grid(app: &App, frame: &mut Frame, area: Rect) {
     let label = label_width(app).min(area.width * 2 / 3 - 2);
     let columns = ((area.width - label - 1) / column).max(1) as usize;
     // The title, the seeds, and the legend where there is room for it.
-    let has_legend = area.height >= 6;
-    let rows = area.height.saturating_sub(2 + u16::from(has_legend)) as usize;
+    let legend = if area.height >= 6 { legend(app, area.width as usize) } else { Vec::new() };
+    let rows = area.height.saturating_sub(2 + legend.len() as u16) as usize;
     let first_row = first(app.spot.0, rows, grid.rows.len());
     let first_column = first(app.spot.1, columns, grid.seeds.len());
     let shown = |first: usize, count: usize, of: usize| match (first, (first + count).min(of)) {
@@ -220,13 +225,22 @@ fn draw_grid(app: &App, frame: &mut Frame, area: Rect) {
         }
         lines.push(Line::from(spans));
     }
-    if has_legend {
-        let counts = grid.counts();
-        let there = Mark::ALL.into_iter().filter(|mark| counts.contains_key(mark));
-        let legend: Vec<String> = there.map(|mark| format!("{} {}", mark.letter(), mark.word())).collect();
-        lines.push(Line::styled(legend.join("  "), QUIET));
-    }
+    lines.extend(legend.into_iter().map(|line| Line::styled(line, QUIET)));
     frame.render_widget(Paragraph::new(lines).block(panel(title, is_chosen)), area);
+}
+
+/// What the letters mean and how many there are of each, in lines that fit.
+fn legend(app: &App, wide: usize) -> Vec<String> {
+    let counts = app.facts.grid.counts();
+    let there = Mark::ALL.into_iter().filter_map(|mark| Some((mark, counts.get(&mark)?)));
+    let mut lines: Vec<String> = Vec::new();
+    for word in there.map(|(mark, count)| format!("{} {count} {}", mark.letter(), mark.word())) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 2 + word.len() <= wide => *line += &format!("  {word}"),
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 /// The first of `count` shown ones of `of`, such that the chosen one is among them and, if it can be, in the middle.
@@ -250,7 +264,8 @@ fn draw_running(app: &App, frame: &mut Frame, area: Rect) {
     let each = if area.height as usize > 2 * running.len() { 2 } else { 1 };
     let rows = (area.height as usize).saturating_sub(1) / each;
     let from = first(app.runner, rows, running.len());
-    let hidden = if running.len() > rows { format!(" {} of {}", rows.min(running.len()), running.len()) } else { String::new() };
+    let hidden =
+        if running.len() > rows { format!(" {} of {}", rows.min(running.len()), running.len()) } else { String::new() };
     let mut lines = Vec::new();
     for (at, (slot, run)) in running.iter().enumerate().skip(from).take(rows) {
         let is_here = is_chosen && at == app.runner;
@@ -310,11 +325,15 @@ fn draw_log(app: &App, frame: &mut Frame, area: Rect, up: usize) {
         Some(id) => {
             let end = app.facts.ends.get(&id).map_or_else(String::new, |end| format!(" · {end}"));
             let is_of_it = app.log.0.as_ref() == Some(&id);
-            (format!(" log of {id:.10} · {}{end} ", app.label(&id)), if is_of_it { app.log.1.clone() } else { Vec::new() })
+            (
+                format!(" log of {id:.10} · {}{end} ", app.label(&id)),
+                if is_of_it { app.log.1.clone() } else { Vec::new() },
+            )
         }
     };
     let end = lines.len().saturating_sub(up);
-    let mut shown: Vec<Line> = lines[end.saturating_sub(rows)..end].iter().map(|line| Line::raw(line.clone())).collect();
+    let mut shown: Vec<Line> =
+        lines[end.saturating_sub(rows)..end].iter().map(|line| Line::raw(line.clone())).collect();
     if lines.is_empty() && app.chosen().is_some() {
         shown.push(Line::styled("it has written no log", QUIET));
     }

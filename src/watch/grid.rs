@@ -155,7 +155,14 @@ impl Grid {
 fn labels(rows: &[&Run]) -> Vec<String> {
     let all: Vec<BTreeMap<String, String>> = rows.iter().map(|run| settings(run)).collect();
     let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
-    let differs = |name: &&String| all.iter().any(|one| one.get(*name) != all[0].get(*name));
+    // That a mode has a number at all is said by the mode.
+    let numbers: BTreeSet<&String> = rows.iter().flat_map(|run| run.method.numbers.keys()).collect();
+    let differs = |name: &&String| {
+        let mut values =
+            all.iter().map(|one| one.get(*name)).filter(|value| value.is_some() || !numbers.contains(*name));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
     let names: Vec<&String> = names.into_iter().filter(differs).collect();
     let label = |one: &BTreeMap<String, String>| {
         let said = names.iter().filter_map(|&name| {
@@ -214,16 +221,18 @@ pub(super) mod tests {
         let mut runs: Vec<(RunId, Run)> = Vec::new();
         for seed in [2, 1] {
             runs.push(run("rte", "vanilla", None, seed));
-            runs.push(run("rte", "child-d", Some(0.3), seed));
-            runs.push(run("rte", "child-d", Some(0.5), seed));
+            for p in [0.3, 0.5] {
+                let mut child = run("rte", "child-d", Some(p), seed).1;
+                child.method.numbers.insert("fidelity".into(), "paper".into());
+                runs.push((child.id(), child));
+            }
         }
         runs.truncate(5);
         let mut grid = Grid::of(&runs);
-        assert_eq!((grid.rows.clone(), grid.seeds.clone(), grid.len()), (
-            vec!["vanilla".to_owned(), "child-d p=0.3".to_owned(), "child-d p=0.5".to_owned()],
-            vec![1, 2],
-            5
-        ));
+        assert_eq!(
+            (grid.rows.clone(), grid.seeds.clone(), grid.len()),
+            (vec!["vanilla".to_owned(), "child-d p=0.3".to_owned(), "child-d p=0.5".to_owned()], vec![1, 2], 5)
+        );
         assert_eq!(grid.at(2, 0), None, "the sweep has no such run");
         grid.set(&runs[4].0, Mark::Done);
         assert_eq!((grid.at(1, 0).unwrap().mark, grid.place(&runs[4].0)), (Mark::Done, Some((1, 0))));
@@ -236,7 +245,10 @@ pub(super) mod tests {
         let mut lr = run("rte", "vanilla", None, 1).1;
         lr.recipe.lr = 4e-5;
         lr.recipe.max_steps = Some(9);
-        assert_eq!(Grid::of(&[run("rte", "vanilla", None, 1), (lr.id(), lr)]).rows, ["lr=0.00002", "lr=0.00004 max_steps=9"]);
+        assert_eq!(
+            Grid::of(&[run("rte", "vanilla", None, 1), (lr.id(), lr)]).rows,
+            ["lr=0.00002", "lr=0.00004 max_steps=9"]
+        );
         assert!(Grid::of(&[]).is_empty());
     }
 

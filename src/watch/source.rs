@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::grid::{Grid, Mark};
 use super::load::{Load, Meter};
 use super::log::{Tail, Words};
-use crate::plan::RunId;
+use crate::plan::{RunId, labels};
 use crate::record::live::Seen;
 use crate::record::log::{self, What};
 use crate::record::shard::Shard;
@@ -47,7 +47,7 @@ impl Source {
         let facts = Facts {
             sweep: manifest.name.clone(),
             grid: Grid::of(&manifest.runs),
-            labels: manifest.runs.iter().map(|(id, run)| (id.clone(), run.label())).collect(),
+            labels: labels(manifest.runs.iter().map(|(id, run)| (id, run))),
             ..Facts::default()
         };
         let mut source = Source { store, manifest, facts, meter: Meter::default(), logs: HashMap::new() };
@@ -125,7 +125,7 @@ impl Source {
             return Ok(());
         };
         self.facts.grid = Grid::of(&manifest.runs);
-        self.facts.labels = manifest.runs.iter().map(|(id, run)| (id.clone(), run.label())).collect();
+        self.facts.labels = labels(manifest.runs.iter().map(|(id, run)| (id, run)));
         self.manifest = manifest;
         Ok(())
     }

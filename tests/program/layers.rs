@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["plan", "record", "stats"]),
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
+    ("watch", &["plan", "record"]),
     // The worker program.
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),

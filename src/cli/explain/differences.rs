@@ -8,7 +8,11 @@ pub fn differences(id: &RunId, then: &Run, now: &Run) -> Vec<String> {
     let mut compare = |what: String, then: &Input, now: &Input| {
         if then.hash != now.hash {
             let hash = |hash: &str| if hash.is_empty() { "unknown".to_owned() } else { format!("{hash:.10}") };
-            said.push(format!("since run {id:.10}, {what} changed: {} then, {} now", hash(&then.hash), hash(&now.hash)));
+            said.push(format!(
+                "since run {id:.10}, {what} changed: {} then, {} now",
+                hash(&then.hash),
+                hash(&now.hash)
+            ));
         }
     };
     compare(format!("the data of task {}", now.task.name), &then.task, &now.task);

@@ -1,6 +1,6 @@
 //! One sweep: its running runs, what failed and why, and what happened last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{Known, Line};
 use crate::cli::{Exit, duration, print};
-use crate::plan::{Run, RunId};
+use crate::plan::{Run, RunId, labels};
+use crate::record::Failure;
 use crate::record::live::{Running, Slot, seconds_since};
 use crate::record::log::{self, Event, What};
 use crate::record::shard::Shard;
@@ -38,7 +39,8 @@ struct Failed {
 pub fn show(store: &Store, manifest: &Manifest, json: bool) -> Result<Exit> {
     let holders = store.holders();
     let known = Known::of(store, manifest, &holders)?;
-    let failures = if known.tally.failed > 0 { failures(store, manifest)? } else { Vec::new() };
+    let labels = labels(manifest.runs.iter().map(|(id, run)| (id, run)));
+    let failures = if known.tally.failed > 0 { failures(store, manifest, &labels)? } else { Vec::new() };
     let events = last_events(store, &manifest.name);
     if json {
         let json = Json { line: known.line(&manifest.name), failures: &failures, events: &events };
@@ -68,7 +70,6 @@ pub fn show(store: &Store, manifest: &Manifest, json: bool) -> Result<Exit> {
     }
     if !events.is_empty() {
         print("last:")?;
-        let labels: BTreeMap<&RunId, &Run> = manifest.runs.iter().map(|(id, run)| (id, run)).collect();
         for event in &events {
             print(&format!("  {}  {}", event.time, told(&event.what, &labels)))?;
         }
@@ -120,12 +121,12 @@ fn line_of(slot: &Slot, run: &Running) -> String {
 }
 
 /// The runs that failed, in the order of the plan.
-fn failures(store: &Store, manifest: &Manifest) -> Result<Vec<Failed>> {
-    let read = |(id, run): &(RunId, Run)| -> Result<Option<Failed>> {
+fn failures(store: &Store, manifest: &Manifest, labels: &HashMap<RunId, String>) -> Result<Vec<Failed>> {
+    let read = |(id, _): &(RunId, Run)| -> Result<Option<Failed>> {
         let Some(record) = store.read(id)? else { return Ok(None) };
-        let failed = |failure: &crate::record::Failure| Failed {
+        let failed = |failure: &Failure| Failed {
             id: id.clone(),
-            run: run.label(),
+            run: labels.get(id).cloned().unwrap_or_default(),
             cause: failure.cause().to_owned(),
             message: failure.sentence(),
         };
@@ -155,16 +156,16 @@ pub fn last_events(store: &Store, sweep: &str) -> Vec<Event> {
 }
 
 /// An event in words.
-fn told(what: &What, labels: &BTreeMap<&RunId, &Run>) -> String {
-    let run = |id: &RunId| labels.get(id).map_or_else(|| format!("{id:.10}"), |run| format!("{id:.10} {}", run.label()));
+fn told(what: &What, labels: &HashMap<RunId, String>) -> String {
+    let run = |id: &RunId| labels.get(id).map_or_else(|| format!("{id:.10}"), |label| format!("{id:.10}  {label}"));
     match what {
         What::Began { runs, pid, .. } => format!("process {pid} set out to do {runs} runs"),
-        What::Started { id, slot, attempt: 1 } => format!("{} started in slot {slot}", run(id)),
-        What::Started { id, slot, attempt } => format!("{} started in slot {slot}, attempt {attempt}", run(id)),
-        What::Ended { id, how, seconds } => format!("{} {how}, {}", run(id), duration(*seconds)),
-        What::Paused { id, step } => format!("{} put aside at step {step}", run(id)),
-        What::PutBack { id, attempt, how, next } => format!("{} attempt {attempt} failed ({how}): {next}", run(id)),
-        What::Reached { id, step, of, .. } => format!("{} waits at step {step} of {of} for its rule", run(id)),
+        What::Started { id, slot, attempt: 1 } => format!("{}  started in slot {slot}", run(id)),
+        What::Started { id, slot, attempt } => format!("{}  started in slot {slot}, attempt {attempt}", run(id)),
+        What::Ended { id, how, seconds } => format!("{}  {how} after {}", run(id), duration(*seconds)),
+        What::Paused { id, step } => format!("{}  put aside at step {step}", run(id)),
+        What::PutBack { id, attempt, how, next } => format!("{}  attempt {attempt} failed ({how}): {next}", run(id)),
+        What::Reached { id, step, of, .. } => format!("{}  waits at step {step} of {of} for its rule", run(id)),
         What::Held { why } => format!("paused: {why}"),
         What::Released => "goes on".to_owned(),
         What::Finished { done, failed, left } => format!("ended: {done} done, {failed} failed, {left} left"),

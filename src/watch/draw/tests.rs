@@ -9,7 +9,7 @@ use super::super::grid::{Grid, Mark};
 use super::super::load::Load;
 use super::super::source::Facts;
 use super::*;
-use crate::plan::{Run, RunId};
+use crate::plan::{Run, RunId, labels};
 use crate::record::live::{Counts, Live, Seen};
 use crate::record::process::Process;
 
@@ -52,7 +52,7 @@ fn facts() -> Facts {
         slots: vec![slot(running(6, 40)), slot(running(7, 0))],
         ended: None,
     };
-    let labels = runs.iter().map(|(id, run)| (id.clone(), run.label())).collect();
+    let labels = labels(runs.iter().map(|(id, run)| (id, run)));
     Facts {
         sweep: "quickstart".into(),
         grid,
@@ -89,12 +89,54 @@ fn same(screen: &str, expected: &str) {
 
 #[test]
 fn a_small_terminal_shows_all_that_matters() {
-    same(&screen(&app(), 60, 20), "SMALL");
+    same(
+        &screen(&app(), 60, 20),
+        "
+quickstart  running  process 4242 on box
+━━━━━────────── 5/15, about 12:30 left
+33 runs/h  120 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB
+ cells by seeds ────────────────────────────────────────────
+              1 2 3 4 5
+vanilla       D S R · ·
+child-d p=0.3 F X R · ·
+child-d p=0.5 C P · · ·
+· 7 waiting  R 2 running  P 1 paused  D 1 done
+C 1 collapsed  S 1 stopped  F 1 failed  X 1 cancelled
+ running ───────────────────────────────────────────────────
+> rte · vanilla · seed 3
+  █████░░░░░░░░░░ 40/120  loss 0.534  120 ex/s  0:00  cpu
+  rte · child-d p=0.3 · seed 3
+  ░░░░░░░░░░░░░░░ masks  0:00  cpu
+ log of bcc42b39f2 · rte · vanilla · seed 3 ────────────────
+libtorch starts
+a warning of its
+
+q leave  tab, arrows choose  enter log  c cancel  ? help",
+    );
 }
 
 #[test]
 fn a_wide_one_shows_runs_beside_the_grid() {
-    same(&screen(&app(), 120, 16), "WIDE");
+    same(
+        &screen(&app(), 120, 16),
+        "
+quickstart  running  process 4242 on box
+━━━━━━━━━━──────────────────── 5/15, about 12:30 left
+33 runs/h  120 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB
+ cells by seeds ────────────────────────────────── running ─────────────────────────────────────────────────────────────
+              1 2 3 4 5                           > rte · vanilla · seed 3
+vanilla       D S R · ·                             █████░░░░░░░░░░░░ 40/120  loss 0.534  120 ex/s  0:00  cpu
+child-d p=0.3 F X R · ·                             rte · child-d p=0.3 · seed 3
+child-d p=0.5 C P · · ·                             ░░░░░░░░░░░░░░░░░ masks  0:00  cpu
+· 7 waiting  R 2 running  P 1 paused  D 1 done     log of bcc42b39f2 · rte · vanilla · seed 3 ──────────────────────────
+C 1 collapsed  S 1 stopped  F 1 failed            libtorch starts
+X 1 cancelled                                     a warning of its
+
+
+
+
+q leave  tab, arrows choose  enter log  c cancel  ? help",
+    );
 }
 
 #[test]
@@ -108,11 +150,14 @@ fn nothing_panics_at_any_size_and_any_state() {
         for keys in ["", "\t", "\tGllll", "\t\n", "?", "S", "c"] {
             let mut app = App::new(facts.clone());
             for key in keys.chars() {
-                press(&mut app, match key {
-                    '\t' => KeyCode::Tab,
-                    '\n' => KeyCode::Enter,
-                    other => KeyCode::Char(other),
-                });
+                press(
+                    &mut app,
+                    match key {
+                        '\t' => KeyCode::Tab,
+                        '\n' => KeyCode::Enter,
+                        other => KeyCode::Char(other),
+                    },
+                );
             }
             app.set_log(app.chosen(), vec!["x".repeat(500); 300]);
             for (width, height) in [(0, 0), (1, 1), (10, 5), (30, 8), (31, 9), (60, 20), (110, 8), (200, 60)] {
