@@ -15,6 +15,7 @@ use super::live::Verdict;
 use super::process::Process;
 use super::shard::Shard;
 use super::store::{Store, explain, make_folder};
+use crate::failpoint;
 
 /// Who runs a sweep on a results folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,7 @@ impl Lock {
     /// Another process holds it, or the folder cannot be written.
     pub fn take(root: &Path, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock, LockError> {
         make_folder(root).map_err(LockError::Io)?;
+        failpoint::pass("lock");
         let whole = root.join(".lock");
         let mut files = Vec::new();
         match shard {
@@ -107,6 +109,7 @@ impl Lock {
         if let Some(file) = files.last_mut() {
             file.set_len(0).and_then(|()| file.write_all(&text)).map_err(|e| LockError::Io(explain(e, &whole)))?;
         }
+        failpoint::pass("locked");
         Ok(Lock { _files: files })
     }
 }

@@ -11,6 +11,7 @@ mod policy;
 mod process;
 mod queue;
 pub mod state;
+mod suspend;
 
 pub use control::Orders;
 pub use conversation::{Conversation, Silence};

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod crash_matrix;
 mod export;
 mod faults;
 mod hub;
@@ -17,3 +18,5 @@ mod readme;
 mod records;
 mod sandbox;
 mod stages;
+mod terminal;
+mod trouble;

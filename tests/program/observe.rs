@@ -10,7 +10,7 @@ use super::sandbox::{Sandbox, tiny_sweep};
 /// Long runs, so that there is something to look at.
 fn long(seeds: u32) -> Sandbox {
     let grid = format!("mode = [\"vanilla\"]\nseed = {{ from = 1, to = {seeds} }}");
-    Sandbox::with(&tiny_sweep(&grid, "epochs = 400\nlr = 1e-3"))
+    Sandbox::with_fake_trainer(&tiny_sweep(&grid, "max_steps = 100000"))
 }
 
 fn start(sandbox: &Sandbox, more: &[&str]) -> Child {
@@ -137,8 +137,8 @@ fn a_coordinator_that_was_killed_is_never_said_to_run() {
 
 #[test]
 fn two_coordinators_share_a_sweep_and_a_third_is_refused() {
-    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = { from = 1, to = 8 }", "epochs = 20\nlr = 1e-3");
-    let sandbox = Sandbox::with(&text);
+    let text = tiny_sweep("mode = [\"vanilla\"]\nseed = { from = 1, to = 8 }", "max_steps = 500");
+    let sandbox = Sandbox::with_fake_trainer(&text);
     let said = sandbox.expect(0, &["run", "sweep.toml", "--shard", "1/2", "--dry-run"]).out;
     assert!(said.contains("share 1/2: ") && said.contains(" of 8 runs fall to it"), "{said}");
     let mut first = start(&sandbox, &["--shard", "1/2"]);
