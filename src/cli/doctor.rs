@@ -11,7 +11,6 @@ use super::{Exit, Places, devices, print};
 use crate::device::card::gib;
 use crate::device::{self, Card, Device, Leases, cpu, visible};
 use crate::disk::{bytes, free_bytes, leftovers, usage};
-use crate::hub;
 use crate::model;
 use crate::plan::RunId;
 use crate::record::store::Store;
@@ -239,7 +238,7 @@ fn cache(store: &Store, clean: bool) -> Result<Vec<Finding>> {
     let what = format!("{} checkpoints and models that no run needs, {size}: {}", left.len(), counted.join(", "));
     if clean {
         // Nobody may be about to write what looks left over.
-        let _lock = take_lock(store, "doctor")?;
+        let _lock = take_lock(store, "doctor", None, false)?;
         left.iter().for_each(super::disk::remove);
         findings.push(good(format!("removed {what}")));
     } else {

@@ -245,6 +245,8 @@ fn wish<'a>(
     };
     let sweep = &workspace.sweep.name;
     Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
+}
+
 /// Frames are of all records, so where several coordinators write them, one at a time does, and the last one that ends
 /// sees all.
 fn write_frames(store: &Store, name: &str) -> Result<()> {

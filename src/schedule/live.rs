@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::local::{Observer, Slot as Place};
+use super::local::Observer;
+use super::slot::Slot as Place;
 use super::state::{Note, State};
 use crate::plan::RunId;
 use crate::record::live::{self, Counts, Live, Running, Slot};
