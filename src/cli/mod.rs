@@ -25,7 +25,9 @@ mod report;
 mod rerun;
 mod retention;
 mod run;
+mod slots;
 mod speeds;
+mod split;
 mod stages;
 mod status;
 mod study;
@@ -79,7 +81,7 @@ enum Command {
     Compare(compare::Arguments),
     /// Ask the records in SQL; without a query, list the tables and their columns
     Query(query::Arguments),
-    /// Write a trained model as a folder that transformers loads, or its LoRA adapter for PEFT
+    /// Write a run's trained model for transformers or PEFT, or a sweep's records for TensorBoard, MLflow, JSON lines
     Export(export::Arguments),
     /// Say what a trained model predicts for a text, a pair, or a file of them
     Predict(predict::Arguments),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, disk, duration, print};
+use crate::device::cpu;
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
@@ -156,9 +157,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     print(&total(&judged))?;
     let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
-    if judged.iter().any(is_bf16)
-        && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu"
-        && !devices::cpu_has_bf16()
+    if judged.iter().any(is_bf16) && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu" && !cpu::has_bf16()
     {
         print("precision = \"bf16\": this CPU has no instructions for it, so expect no speed of it here")?;
     }

@@ -46,7 +46,7 @@ pub use published::PUBLISHED;
 pub use published_table::published_table;
 pub use runs::runs;
 pub use settings_table::settings_table;
-pub use steps::steps;
+pub use steps::{Step, read_steps, steps};
 pub use study::Study;
 pub use summary::summary;
 pub use table::{Entry, Table, duration, markdown_text, points};

@@ -1,25 +1,46 @@
 //! The steps of runs, from the `steps.csv` that each left where its sweep asked for one.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::RunId;
 
 const COLUMNS: [&str; 6] = ["step", "loss", "learning_rate", "gradient_norm", "examples", "seconds"];
 
 /// A line of `steps.csv`.
-#[derive(Deserialize)]
-struct Step {
-    step: u32,
-    loss: f64,
-    learning_rate: f64,
-    gradient_norm: f64,
-    examples: u64,
-    seconds: f64,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// From 1.
+    pub step: u32,
+    pub loss: f64,
+    pub learning_rate: f64,
+    /// Global, before clipping.
+    pub gradient_norm: f64,
+    /// Since the run's start, as are the seconds.
+    pub examples: u64,
+    pub seconds: f64,
+}
+
+/// The steps that a run logged in its folder; none where there is no file.
+///
+/// # Errors
+/// A file that cannot be read or is no list of steps.
+pub fn read_steps(folder: &Path) -> Result<Vec<Step>> {
+    let path = folder.join("steps.csv");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let damaged = || format!("{} is damaged; remove it, and run this run again to have its steps", path.display());
+    let mut lines = csv::Reader::from_reader(&*text);
+    // A run that was killed at once left an empty file.
+    ensure!(text.is_empty() || lines.headers().is_ok_and(|header| header == COLUMNS[..]), damaged());
+    lines.deserialize().map(|step| step.with_context(damaged)).collect()
 }
 
 /// The steps of these runs, each in its folder. Columns: `id`, `step` (from 1), `loss`, `learning_rate`,
@@ -32,20 +53,9 @@ pub fn steps(folders: &[(RunId, PathBuf)]) -> Result<DataFrame> {
     let mut ids: Vec<&str> = Vec::new();
     let mut all: Vec<Step> = Vec::new();
     for (id, folder) in folders {
-        let path = folder.join("steps.csv");
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        };
-        let damaged = || format!("{} is damaged; remove it, and run this run again to have its steps", path.display());
-        let mut lines = csv::Reader::from_reader(&*text);
-        // A run that was killed at once left an empty file.
-        ensure!(text.is_empty() || lines.headers().is_ok_and(|header| header == COLUMNS[..]), damaged());
-        for step in lines.deserialize() {
-            all.push(step.with_context(damaged)?);
-            ids.push(&id.0);
-        }
+        let steps = read_steps(folder)?;
+        ids.extend(std::iter::repeat_n(id.0.as_str(), steps.len()));
+        all.extend(steps);
     }
     let columns = vec![
         Column::new("id".into(), &ids),

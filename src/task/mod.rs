@@ -126,6 +126,11 @@ impl Task {
         self.metrics.iter().map(|m| (format!("{m}{suffix}"), m.of(predictions, labels))).collect()
     }
 
+    /// The names of all scores on its dev sets.
+    pub fn score_names(&self) -> Vec<String> {
+        self.dev.iter().flat_map(|dev| self.metrics.iter().map(|m| format!("{m}{}", dev.suffix))).collect()
+    }
+
     /// The name under which [`Task::score`] gives the score that tables show.
     pub fn headline(&self) -> String {
         let suffix = self.dev.first().map_or("", |dev| &dev.suffix);

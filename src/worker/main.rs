@@ -8,6 +8,7 @@ mod arena;
 mod cuda;
 mod fault;
 mod log;
+mod measure;
 mod network;
 mod orders;
 mod serve;
@@ -26,6 +27,12 @@ struct Arguments {
     /// cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// What records call the device; it may be the only one that this process sees.
+    #[arg(long)]
+    label: Option<String>,
+    /// What the device's hardware calls itself, where somebody knows it already.
+    #[arg(long)]
+    hardware: Option<String>,
     /// CPU threads of this process.
     #[arg(long, default_value_t = 1)]
     threads: u32,
@@ -41,7 +48,7 @@ fn main() -> ExitCode {
     if arguments.probe {
         return serve::probe();
     }
-    serve::serve(&arguments.device, arguments.threads)
+    serve::serve(&arguments)
 }
 
 /// Training frees and allocates the same tensors in every step. By default the top of the heap goes back to the system

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::Arguments;
 use crate::after::{self, Stages};
 use crate::apply::Bench;
 use crate::cuda;
 use crate::fault;
 use crate::log;
+use crate::measure::measure;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
@@ -28,22 +30,25 @@ const PREEMPTED: u8 = 75; // EX_TEMPFAIL of sysexits.h
 const SAVING: f64 = 4.0;
 
 /// Takes orders until standard input ends, or SIGTERM comes.
-pub fn serve(device_name: &str, threads: u32) -> ExitCode {
+pub fn serve(arguments: &Arguments) -> ExitCode {
+    let Arguments { device: own_name, threads, label, hardware, .. } = arguments;
+    let threads = *threads;
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
     // Only a second call fails, and then the pool of the first one stands.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
-    let device = match cuda::device(device_name) {
+    let device = match cuda::device(own_name) {
         Ok(device) => device,
         Err(message) => {
             log::line(&message);
             return ExitCode::FAILURE;
         }
     };
-    let hardware =
-        cuda::devices().into_iter().find(|(name, _)| name == device_name).map_or_else(String::new, |(_, n)| n);
+    let found = || cuda::devices().into_iter().find(|(name, _)| name == own_name).map(|(_, hardware)| hardware);
+    let hardware = hardware.clone().filter(|name| !name.is_empty()).or_else(found).unwrap_or_default();
+    let device_name = label.as_ref().unwrap_or(own_name);
     say(&Message::Ready {
-        device: device_name.to_owned(),
+        device: device_name.clone(),
         device_name: hardware.clone(),
         libtorch: cuda::LIBTORCH.to_owned(),
         threads,
@@ -56,6 +61,10 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
             Order::Train(job) => job,
             // Heard on the thread of the orders.
             Order::Pause => continue,
+            Order::Measure { job, seconds } => {
+                say(&measured(&job, seconds, &mut warm));
+                continue;
+            }
             order => {
                 say(&bench.answer(order));
                 continue;
@@ -76,6 +85,14 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
         say(&work(&job, &mut warm, &orders, made));
     }
     if orders.is_terminated() { ExitCode::from(PREEMPTED) } else { ExitCode::SUCCESS }
+}
+
+fn measured(job: &Job, seconds: f64, warm: &mut Warm) -> Message {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    match measure(job, span, warm) {
+        Ok((examples, seconds)) => Message::Measured { examples, seconds, peak_memory_mib: peak_memory_mib() },
+        Err(error) => Message::Refused { message: format!("{error:#}") },
+    }
 }
 
 /// Prints what this machine can train on, a `protocol::Probe`.

@@ -3,9 +3,11 @@
 mod checkpoints;
 mod commands;
 mod crash_matrix;
+mod devices;
 mod disk;
 mod export;
 mod faults;
+mod fixtures;
 mod hub;
 mod hub_server;
 mod kill;
@@ -18,4 +20,5 @@ mod records;
 mod sandbox;
 mod stages;
 mod terminal;
+mod trackers;
 mod trouble;

@@ -53,6 +53,25 @@ pub fn as_regression(text: String) -> String {
     text.replace("tiny-bert\"", "tiny-bert-regression\"").replace(classes, "label = \"value\"\nmetric = \"pearson\"")
 }
 
+/// Every file below a folder, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+pub fn copy_folder(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let target = to.join(file.strip_prefix(from).expect("below the folder"));
+        std::fs::create_dir_all(target.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(file, target).expect("a copy");
+    }
+}
+
 impl Sandbox {
     pub fn new() -> Sandbox {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -92,6 +111,8 @@ impl Sandbox {
         }
         // No network, and no cache of the user's.
         command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", self.path("hub"));
+        // And no leases but its own: tests that run side by side are no sweeps of one user.
+        command.env("XDG_RUNTIME_DIR", self.path("runtime"));
         command
     }
 
