@@ -11,7 +11,6 @@ use super::{Exit, Places, devices, print};
 use crate::device::card::gib;
 use crate::device::{self, Card, Device, Leases, cpu, visible};
 use crate::disk::{bytes, free_bytes, leftovers, usage};
-use crate::hub;
 use crate::model;
 use crate::plan::RunId;
 use crate::record::store::Store;

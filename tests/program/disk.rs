@@ -31,7 +31,7 @@ fn the_plan_says_what_a_sweep_will_take_and_one_that_cannot_fit_is_refused() {
     let greedy = sweep(grid, "epochs = 1", "min_free = \"900000 TB\"");
     let said = greedy.expect(1, &["run", "sweep.toml"]);
     assert!(said.err.contains("that cannot fit") && said.err.contains("min_free"), "{}", said.err);
-    assert!(!greedy.path("results/tiny").exists(), "nothing was written");
+    assert!(!greedy.path("results/tiny/events.jsonl").exists(), "nothing was started");
     sandbox.expect(0, &["run", "sweep.toml"]);
     assert!(!sandbox.expect(0, &["plan", "sweep.toml"]).out.contains("disk:"), "nothing is to do");
 }
