@@ -28,3 +28,4 @@ pub mod spec;
 pub mod stats;
 pub mod task;
 pub mod tracker;
+pub mod watch;

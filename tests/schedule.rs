@@ -98,6 +98,7 @@ impl Bench {
             commit: "abc".into(),
             limits: self.limits,
             interrupts: self.interrupts.clone(),
+            shard: None,
         };
         let tickets = jobs.iter().map(|job| Ticket { attempt: job.attempt, ..Ticket::new(job.id.clone()) }).collect();
         let job = |id: &RunId| Ok(jobs.iter().find(|job| job.id == *id).unwrap().clone());

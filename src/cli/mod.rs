@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Everything may be used from here, and nothing uses it.
 
 mod answer;
+mod cancel;
 mod compare;
 mod completions;
 mod devices;
@@ -8,13 +9,16 @@ mod disk;
 mod doctor;
 mod draft;
 mod exit;
+mod explain;
 mod export;
 mod fetch;
 mod figure;
 mod inputs;
 mod layout;
+mod logs;
 mod methods;
 mod models;
+mod notify;
 mod overlaps;
 mod plan;
 mod predict;
@@ -34,6 +38,8 @@ mod study;
 mod submit_files;
 mod table;
 mod trained;
+mod watch;
+mod which;
 mod work;
 mod workspace;
 
@@ -69,8 +75,16 @@ enum Command {
     Rerun(rerun::Arguments),
     /// Get models and data from the hub, for a sweep or by name, so that it runs without a network
     Fetch(fetch::Arguments),
-    /// Show the sweeps in the results folder and how far they are
+    /// Show the sweeps in the results folder and how far they are, or one of them in detail
     Status(status::Arguments),
+    /// Look on while a sweep runs: its grid, its running runs, their logs
+    Watch(watch::Arguments),
+    /// Print what a run's worker wrote; -f waits for more
+    Logs(logs::Arguments),
+    /// End a run of a running sweep, or stop the sweep
+    Cancel(cancel::Arguments),
+    /// Say why a run waits, why it would be trained again or not, and what its id is made of
+    Explain(explain::Arguments),
     /// Make tables, figures and a page from the records of a sweep
     Report(report::Arguments),
     /// Print one table of a sweep
@@ -132,6 +146,10 @@ pub fn main() -> ExitCode {
         Command::Rerun(arguments) => rerun::main(&arguments),
         Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
+        Command::Watch(arguments) => watch::main(&arguments),
+        Command::Logs(arguments) => logs::main(&arguments),
+        Command::Cancel(arguments) => cancel::main(&arguments),
+        Command::Explain(arguments) => explain::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),
         Command::Table(arguments) => table::main(&arguments),
         Command::Figure(arguments) => figure::main(&arguments),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::plan::{Run, RunId};
+use crate::plan::{Run, RunId, labels};
 use crate::record::{End, Failure, Scores};
 use crate::schedule::state::State;
 use crate::schedule::{Finish, Note, Observer};
@@ -66,12 +66,7 @@ impl Progress {
     }
 
     fn to(out: Out, runs: &[(&RunId, &Run)]) -> Progress {
-        let one_model = runs.iter().all(|(_, run)| run.model == runs[0].1.model);
-        let label = |run: &Run| match one_model {
-            true => run.label().replacen(&format!(" · {}", run.model.name), "", 1),
-            false => run.label(),
-        };
-        let labels: HashMap<RunId, String> = runs.iter().map(|(id, run)| ((*id).clone(), label(run))).collect();
+        let labels = labels(runs.iter().copied());
         let widest = labels.values().map(|label| label.chars().count()).max().unwrap_or(0).min(WIDEST_LABEL);
         Progress {
             out,

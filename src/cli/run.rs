@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::devices::Found;
+use super::notify::{self, FailedRun, News};
 use super::plan::{Judged, Reason, judge};
 use super::retention::Retention;
 use super::slots::Wish;
@@ -14,14 +15,16 @@ use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, Refusal, complain, devices, disk, inputs, print, progress, slots, split, study, work};
 use crate::device::Device;
 use crate::device::peak::Peaks;
-use crate::plan::{Run, RunId};
+use crate::plan::{self, Run, RunId};
 use crate::protocol::Job;
-use crate::record::lock::{Lock, LockError};
+use crate::record::lock::{self, Lock, LockError};
+use crate::record::process::Process;
+use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
 use crate::record::{Class, End};
 use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
-use crate::schedule::{Directors, Finish, Limits};
+use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
 use crate::task::Task;
 use crate::tracker;
@@ -55,6 +58,12 @@ pub struct Arguments {
     /// Stop when so many runs, or such a share of them, have failed: 5, 10%
     #[arg(long, value_name = "N")]
     max_fail: Option<MaxFail>,
+    /// Do only the k-th of n shares of the runs, 2/4, while other coordinators on these results do the other shares
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+    /// Go on though another machine's coordinator seems to be alive and its lock cannot be seen
+    #[arg(long)]
+    take_over: bool,
     /// Say what would be trained, and where; start nothing
     #[arg(long)]
     dry_run: bool,
@@ -84,6 +93,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
 
 /// Trains the runs that are wanted.
 pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
+    let began = Instant::now();
     let (file, places, only) = (&arguments.file, &arguments.places, arguments.only.as_deref());
     let mut interrupts = Interrupts::default();
     let workspace = if arguments.dry_run {
@@ -98,12 +108,15 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let found = devices::find(&worker, arguments.devices.as_deref(), &workspace.sweep.run)?;
     let (name, store) = (&workspace.sweep.name, &workspace.store);
     // Before the records are read: another sweep may be about to add to them.
-    let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
+    let lock =
+        if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, arguments.take_over)?) };
     let records = store.read_all()?;
     let judged = judge(&workspace, &records);
     // Two modes of one sweep may be one run under two names.
     let mut seen = HashSet::new();
-    let mut to_do: Vec<&Judged> = judged.iter().filter(|j| wanted.takes(j) && seen.insert(j.id)).collect();
+    let is_ours = |j: &&Judged| arguments.shard.is_none_or(|shard| shard.takes(j.id));
+    let wanted_runs = judged.iter().filter(|j| wanted.takes(j)).filter(is_ours);
+    let mut to_do: Vec<&Judged> = wanted_runs.filter(|j| seen.insert(j.id)).collect();
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
@@ -115,6 +128,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         let places = slots::sketch(&found, wish, &why).join(", ");
         print(&format!("{} runs would be trained on {places}; nothing was started", to_do.len()))?;
         print(&disk::estimate(&workspace, &to_do, wish.total(&found))?.line(disk::free(store)))?;
+        if let Some(line) = share_line(arguments.shard, &judged) {
+            print(&line)?;
+        }
         return Ok(Exit::Done);
     }
 
@@ -137,6 +153,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         print(&nothing_line(&judged, left_failed, file))?;
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
+    if let Some(line) = share_line(arguments.shard, &judged) {
+        complain(&line);
+    }
     let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
     disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found))?, &workspace)?;
     disk::clear(&workspace);
@@ -156,26 +175,43 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     kinds.try_for_each(|j| job(j.id).map(drop))?;
     let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
     let limits = limits(arguments, &workspace.sweep.run, tickets.len());
-    let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
+    let options =
+        Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
     let tensorboard = workspace.sweep.run.tensorboard.then(|| tensorboard(&workspace));
+    let labels = plan::labels(shown.iter().copied());
+    let label = |id: &RunId| labels.get(id).cloned().unwrap_or_else(|| id.to_string());
+    let live = Keeper::new(store, name, arguments.shard, &options.slots, &label);
     let (failures, written, pause) = (Vec::new(), Instant::now(), FRAMES_EVERY);
-    let mut screen = Screen { progress, tensorboard, failures, store, name, written, pause };
+    let mut screen = Screen { progress, live, tensorboard, failures, store, name, written, pause };
+    let others: Vec<Process> = store.holders().into_iter().map(|holder| holder.process).collect();
+    let mut orders = Orders::new(store, name, &others);
     let mut floor = disk::floor(&workspace);
     let mut retention = Retention::of(&workspace, &records)?;
-    let mut directors = Directors(vec![&mut floor, &mut retention]);
+    let mut directors = Directors(vec![&mut orders, &mut floor, &mut retention]);
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
-    let Screen { progress, failures, .. } = screen;
+    let Screen { progress, live, failures, .. } = screen;
     drop(progress);
+    live.end(&match &summary {
+        Ok(summary) => summary.finish.in_words(),
+        Err(error) => format!("it could not go on: {error:#}"),
+    });
     // Also after an error: what is done is done, and the frames show it.
-    let kept = study::write_frames(store, name);
+    let kept = write_frames(store, name);
+    if let Some(command) = &workspace.sweep.run.notify {
+        let news = news(&workspace, &summary, &failures, began.elapsed());
+        if let Err(why) = notify::tell(command, &news, notify::PATIENCE) {
+            complain(&format!("warning: {why}"));
+        }
+    }
     let summary = summary?;
     kept?;
     drop((lock, mps));
 
-    for (id, sentence) in &failures {
-        complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
+    for failed in &failures {
+        let log = store.run_folder(&failed.id).join("log.txt");
+        complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
     }
     print(&summary_line(&judged, &to_do, &summary, left_failed, file))?;
     print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
@@ -209,6 +245,50 @@ fn wish<'a>(
     };
     let sweep = &workspace.sweep.name;
     Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
+/// Frames are of all records, so where several coordinators write them, one at a time does, and the last one that ends
+/// sees all.
+fn write_frames(store: &Store, name: &str) -> Result<()> {
+    let _turn = lock::turn(&store.sweep_folder(name).join(".frames.lock"));
+    study::write_frames(store, name)
+}
+
+/// What the command of `[run] notify` is told.
+fn news(workspace: &Workspace, summary: &Result<Summary>, failures: &[FailedRun], took: Duration) -> News {
+    let (status, how) = match summary {
+        Err(error) => ("broken", format!("{error:#}")),
+        Ok(summary) => {
+            let status = match summary.finish {
+                Finish::Interrupted | Finish::OutOfTime => "stopped",
+                Finish::TooManyFailed(_) | Finish::NoWorkers(_) => "failed",
+                Finish::Complete if summary.failed > 0 => "failed",
+                Finish::Complete => "finished",
+            };
+            (status, summary.finish.in_words())
+        }
+    };
+    let counts = summary.as_ref().ok();
+    let results = workspace.store.root();
+    News {
+        sweep: workspace.sweep.name.clone(),
+        status,
+        how,
+        done: counts.map_or(0, |summary| summary.done),
+        failed: counts.map_or(failures.len(), |summary| summary.failed),
+        left: counts.map(|summary| summary.left),
+        failures: failures.to_vec(),
+        seconds: took.as_secs_f64(),
+        results: std::path::absolute(results).unwrap_or_else(|_| results.to_owned()).display().to_string(),
+    }
+}
+
+/// `share 2/4: 26 of 104 runs fall to it`.
+fn share_line(shard: Option<Shard>, judged: &[Judged]) -> Option<String> {
+    let shard = shard?;
+    let taken = judged.iter().filter(|j| shard.takes(j.id)).count();
+    Some(format!(
+        "share {shard}: {taken} of {} runs fall to it, the others to those who do the other shares",
+        judged.len()
+    ))
 }
 
 /// The command line goes before the sweep file.
@@ -253,8 +333,8 @@ fn summary_line(judged: &[Judged], to_do: &[&Judged], summary: &Summary, left_fa
     line
 }
 
-pub fn take_lock(store: &Store, sweep: &str) -> Result<Lock> {
-    Lock::take(store.root(), sweep).map_err(|error| match error {
+pub fn take_lock(store: &Store, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock> {
+    Lock::take(store.root(), sweep, shard, take_over).map_err(|error| match error {
         LockError::Io(error) => error,
         held => Refusal(held.to_string()).into(),
     })
@@ -304,8 +384,9 @@ fn tensorboard(workspace: &Workspace) -> tracker::Live {
 /// The progress display, event files for TensorBoard, the frames kept current, and the failures for the end.
 struct Screen<'a> {
     progress: progress::Progress,
+    live: Keeper<'a>,
     tensorboard: Option<tracker::Live>,
-    failures: Vec<(RunId, String)>,
+    failures: Vec<FailedRun>,
     store: &'a Store,
     name: &'a str,
     /// When frames were last written, and how long to wait from then.
@@ -318,16 +399,22 @@ impl Observer for Screen<'_> {
         if let Note::Ended { id, end, .. } = note
             && let End::Failed(failure) = end.as_ref()
         {
-            self.failures.push((id.clone(), failure.sentence()));
+            self.failures.push(FailedRun {
+                id: id.clone(),
+                run: self.live.label(id),
+                cause: failure.cause().to_owned(),
+                message: failure.sentence(),
+            });
         }
         self.progress.note(note);
+        self.live.note(note);
         if let Some(warning) = self.tensorboard.as_mut().and_then(|live| live.note(note)) {
             self.progress.note(&Note::Warning(warning));
         }
         if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
             let start = Instant::now();
             // What cannot be written now is written, or said, at the end.
-            let _ = study::write_frames(self.store, self.name);
+            let _ = write_frames(self.store, self.name);
             self.written = Instant::now();
             self.pause = FRAMES_EVERY.max(start.elapsed() * FRAMES_SHARE);
         }
@@ -335,5 +422,6 @@ impl Observer for Screen<'_> {
 
     fn beat(&mut self, state: &State, now: Duration) {
         self.progress.beat(state, now);
+        self.live.beat(state, now);
     }
 }

@@ -1,17 +1,27 @@
-//! `sweep status`: how far the sweeps in the results folder are.
+//! `sweep status`: how far the sweeps in the results folder are, or one of them in detail.
+
+mod detail;
+mod tally;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
+use super::recorded::Recorded;
 use super::workspace::results_root;
-use super::{Exit, Places, print};
-use crate::record::bulk::Ending;
+use super::{Exit, Places, duration, print};
+use crate::plan::RunId;
+use crate::record::live::{Live, Seen, Verdict};
 use crate::record::lock::Holder;
 use crate::record::store::Store;
+use tally::Tally;
 
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// The sweep's file or name, for all that is known of it [default: a line for each sweep]
+    sweep: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
     /// Print JSON
@@ -19,71 +29,165 @@ pub struct Arguments {
     json: bool,
 }
 
+/// A sweep in short. Part of the interface: its JSON.
 #[derive(Serialize)]
 struct Line {
     sweep: String,
-    runs: usize,
-    done: usize,
-    collapsed: usize,
-    failed: usize,
-    left: usize,
+    #[serde(flatten)]
+    tally: Tally,
     /// Who trains it at this moment.
     running: Option<Holder>,
+    /// Every coordinator that ever worked on it and left word, with what is true of it now.
+    coordinators: Vec<Coordinator>,
+}
+
+#[derive(Serialize)]
+struct Coordinator {
+    state: &'static str,
+    /// Seconds since its last sign of life, where that is worth a word.
+    silent: Option<f64>,
+    #[serde(flatten)]
+    live: Live,
+}
+
+impl Coordinator {
+    fn new(seen: &Seen) -> Coordinator {
+        let (state, silent) = match seen.verdict {
+            Verdict::Running { silent } => ("running", silent),
+            Verdict::Starting(_) => ("starting", None),
+            Verdict::Ended { .. } => ("ended", None),
+            Verdict::Died { .. } => ("died", None),
+            Verdict::Elsewhere { age } => ("elsewhere", Some(age)),
+        };
+        Coordinator { state, silent, live: seen.live.clone() }
+    }
+}
+
+/// What is known of a sweep at this moment.
+struct Known {
+    tally: Tally,
+    seen: Vec<Seen>,
+    /// Who has its lock.
+    holders: Vec<Holder>,
+}
+
+impl Known {
+    fn of(store: &Store, sweep: &str, ids: &[RunId], holders: &[Holder]) -> Result<Known> {
+        let holders: Vec<Holder> = holders.iter().filter(|holder| holder.sweep == sweep).cloned().collect();
+        // Before the records: what ends meanwhile is then counted once, as done.
+        let seen = store.seen(sweep, &holders);
+        Ok(Known { tally: Tally::of(store, ids)?, seen, holders })
+    }
+
+    fn line(&self, sweep: &str) -> Line {
+        let coordinators = self.seen.iter().map(Coordinator::new).collect();
+        Line { sweep: sweep.to_owned(), tally: self.tally, running: self.holders.first().cloned(), coordinators }
+    }
+
+    /// How many runs are under way.
+    fn running(&self) -> usize {
+        let at_work = self.seen.iter().filter(|seen| seen.verdict.is_at_work());
+        at_work.flat_map(|seen| &seen.live.slots).filter(|slot| slot.run.is_some()).count()
+    }
+
+    /// What is going on, in a phrase for each coordinator that is worth one.
+    fn now(&self) -> Vec<String> {
+        let mut said: Vec<String> = self.seen.iter().filter_map(|seen| phrase(seen, self.tally.left > 0)).collect();
+        // Somebody has the lock of whom no live file tells: just starting, or an older version.
+        for holder in &self.holders {
+            if !self.seen.iter().any(|seen| seen.live.shard == holder.shard) {
+                said.push(format!("{}running {}", share(holder.shard), who(holder)));
+            }
+        }
+        said
+    }
+}
+
+/// `share 2/4: `, or nothing.
+fn share(shard: Option<crate::record::shard::Shard>) -> String {
+    shard.map_or_else(String::new, |shard| format!("share {shard}: "))
+}
+
+fn who(holder: &Holder) -> String {
+    format!("(process {} on {}, since {})", holder.process.pid, holder.process.host, holder.started)
+}
+
+/// `2 running, about 5 min left (process 7 on box, since …)`; of a coordinator that ended and left nothing to do, none.
+fn phrase(seen: &Seen, is_left: bool) -> Option<String> {
+    let Live { process, shard, started, .. } = &seen.live;
+    let place = format!("process {} on {}", process.pid, process.host);
+    let what = match &seen.verdict {
+        Verdict::Running { silent } => {
+            let live = &seen.live;
+            let running = live.slots.iter().filter(|slot| slot.run.is_some()).count();
+            let mut what = match &live.held {
+                Some(why) => format!("paused: {why}"),
+                None => format!("{running} running"),
+            };
+            if let Some(left) = live.seconds_left {
+                what += &format!(", about {} left", duration(left));
+            }
+            if let Some(age) = silent {
+                what += &format!(", silent for {}", duration(*age));
+            }
+            format!("{what} ({place}, since {started})")
+        }
+        Verdict::Starting(holder) => format!("starting {}", who(holder)),
+        Verdict::Died { at } if is_left => {
+            format!("died at {at} ({place}); `sweep run` goes on")
+        }
+        Verdict::Ended { how, at } if is_left => format!("{how}, at {at}"),
+        Verdict::Elsewhere { age } => {
+            let sure = if seen.verdict.is_at_work() { "running" } else { "gone, it seems" };
+            format!("{sure}; last sign of life {} ago ({place})", duration(*age))
+        }
+        Verdict::Died { .. } | Verdict::Ended { .. } => return None,
+    };
+    Some(share(*shard) + &what)
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
-    let store = Store::new(results_root(&arguments.places, None));
-    let holder = store.holder();
-    let mut lines = Vec::new();
+    let places = &arguments.places;
+    if let Some(sweep) = &arguments.sweep {
+        let recorded = Recorded::open(sweep, places.results.as_deref(), places.profile.as_deref())?;
+        return detail::show(&recorded.store, &recorded.manifest, arguments.json);
+    }
+    let store = Store::new(results_root(places, None));
+    let holders = store.holders();
+    let mut sweeps = Vec::new();
     for name in store.sweeps()? {
         let Some(ids) = store.planned(&name)? else { continue };
-        let mut line = Line {
-            running: holder.clone().filter(|h| h.sweep == name),
-            sweep: name,
-            runs: ids.len(),
-            done: 0,
-            collapsed: 0,
-            failed: 0,
-            left: 0,
-        };
-        for ending in store.view_each(&ids)? {
-            match ending {
-                Some(Ending::Failed) => line.failed += 1,
-                Some(Ending::Done { collapsed }) => {
-                    line.done += 1;
-                    line.collapsed += usize::from(collapsed);
-                }
-                Some(Ending::Stopped) => line.done += 1,
-                None => line.left += 1,
-            }
-        }
-        lines.push(line);
+        let known = Known::of(&store, &name, &ids, &holders)?;
+        sweeps.push((name, known));
     }
     if arguments.json {
+        let lines: Vec<Line> = sweeps.iter().map(|(name, known)| known.line(name)).collect();
         print(&serde_json::to_string_pretty(&lines)?)?;
         return Ok(Exit::Done);
     }
-    if lines.is_empty() {
+    if sweeps.is_empty() {
         print(&format!("no sweep in {}; `sweep run FILE` starts one", store.root().display()))?;
         return Ok(Exit::Done);
     }
+    let has_stopped = sweeps.iter().any(|(_, known)| known.tally.stopped > 0);
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["sweep", "runs", "done", "collapsed", "failed", "left", "running"]);
-    for line in &lines {
-        let running = line
-            .running
-            .as_ref()
-            .map_or_else(String::new, |h| format!("process {} on {}, since {}", h.pid, h.host, h.started));
-        let count = |n: usize| n.to_string();
-        table.add_row([
-            line.sweep.clone(),
-            count(line.runs),
-            count(line.done),
-            count(line.collapsed),
-            count(line.failed),
-            count(line.left),
-            running,
-        ]);
+    let mut header = vec!["sweep", "runs", "done", "collapsed", "failed", "left", "now"];
+    if has_stopped {
+        header.insert(5, "stopped");
+    }
+    table.load_style(NOTHING).set_header(header);
+    for (name, known) in &sweeps {
+        let Tally { runs, done, collapsed, failed, stopped, left } = known.tally;
+        let mut row = vec![name.clone()];
+        row.extend([runs, done, collapsed, failed].map(|count| count.to_string()));
+        row.extend(has_stopped.then(|| stopped.to_string()));
+        row.extend([left.to_string(), known.now().join("\n")]);
+        table.add_row(row);
+    }
+    for column in 1..if has_stopped { 7 } else { 6 } {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     print(&table.to_string())?;
     Ok(Exit::Done)

@@ -8,7 +8,7 @@ use super::inputs::find_model;
 use super::plan::{Judged, Reason};
 use super::recorded::Recorded;
 use super::workspace::{Inputs, Workspace, results_root};
-use super::{Places, Refusal, complain, devices, run};
+use super::{Places, Refusal, complain, devices, run, which};
 use crate::kept::Kept;
 use crate::model;
 use crate::plan::{After, Run, RunId};
@@ -20,9 +20,6 @@ use crate::schedule::{Conversation, Silence};
 use crate::schedule::{Finish, Limits, Ticket};
 use crate::spec::RunTable;
 use crate::task::Task;
-
-/// Ids that are named where several begin alike.
-const NAMED: usize = 6;
 
 /// Where trained models come from.
 #[derive(clap::Args)]
@@ -66,7 +63,7 @@ impl Source {
             Some(recorded) => recorded.store.clone(),
             None => Store::new(results_root(&self.places, None)),
         };
-        let id = by_prefix(&store, id)?;
+        let id = which::by_prefix(&store, &store.ids()?, id)?;
         let Some(record) = store.read(&id)? else {
             return Err(Refusal(format!("run {id} has no record yet; `sweep status` says what runs")).into());
         };
@@ -163,7 +160,7 @@ impl Source {
         let job = run::job(&workspace, &judged)?;
         let job = Job { keep: true, folder: beside.run_folder(&training), others: Vec::new(), log_every: 0, ..job };
         // The checkpoint of a training that is put aside, and θ, lie among the results.
-        let lock = run::take_lock(store, &workspace.sweep.name)?;
+        let lock = run::take_lock(store, &workspace.sweep.name, None, false)?;
         let worker = devices::worker_program()?;
         let slot = devices::one_slot(&worker, self.device.as_deref(), &workspace.sweep.run)?;
         let options = Options {
@@ -172,6 +169,7 @@ impl Source {
             commit: env!("SWEEP_COMMIT").to_owned(),
             limits: Limits::default(),
             interrupts: Interrupts::from_signals()?,
+            shard: None,
         };
         let mut progress = super::progress::Progress::new(&[(&training, &run)]);
         let (tickets, name) = (vec![Ticket::new(training.clone())], &workspace.sweep.name);
@@ -230,28 +228,6 @@ impl Source {
         worker.ask(&Order::Open(Box::new(opening)))?;
         Ok(worker)
     }
-}
-
-/// The run whose id begins like this.
-fn by_prefix(store: &Store, prefix: &str) -> Result<RunId> {
-    let ids = store.ids()?;
-    let found: Vec<&RunId> = ids.iter().filter(|id| !prefix.is_empty() && id.0.starts_with(prefix)).collect();
-    let root = store.root().display();
-    let say = match found[..] {
-        [only] => return Ok(only.clone()),
-        [] if ids.is_empty() => format!("no run is recorded in {root}; --results names another folder"),
-        [] => {
-            format!(
-                "no run in {root} has an id that begins with \"{prefix}\"; `sweep query \"SELECT id FROM runs\"` lists them"
-            )
-        }
-        _ => {
-            let named: Vec<String> = found.iter().take(NAMED).map(ToString::to_string).collect();
-            let more = if found.len() > NAMED { ", …" } else { "" };
-            format!("{} runs have ids that begin with \"{prefix}\": {}{more}", found.len(), named.join(", "))
-        }
-    };
-    Err(Refusal(say).into())
 }
 
 /// The sweep file, and the profile, of a sweep that asked for a run: `sweeps/<name>.toml`.

@@ -188,22 +188,24 @@ impl Run {
         self.digest(false, &after)
     }
 
+    /// All that the id is the hash of, sorted by name.
+    pub fn identity(&self) -> Vec<(String, String)> {
+        let value =
+            serde_json::to_value(self.identified(true, &self.after)).expect("a run holds only numbers and words");
+        let mut parts = Vec::new();
+        flatten("", &value, &mut parts);
+        // What names do not decide stands there empty.
+        parts.retain(|(name, _)| name != "model");
+        parts
+    }
+
     fn digest(&self, with_content: bool, after: &After) -> String {
-        // serde_json writes fields in declaration order and maps sorted, so the text is canonical.
-        #[derive(Serialize)]
-        struct Identity<'a> {
-            numerics: u32,
-            task: &'a str,
-            task_hash: &'a str,
-            model: &'a str,
-            model_hash: &'a str,
-            method: &'a Choice,
-            recipe: &'a Recipe,
-            seed: u64,
-            #[serde(skip_serializing_if = "After::is_empty")]
-            after: &'a After,
-        }
-        let identity = Identity {
+        let text = serde_json::to_vec(&self.identified(with_content, after));
+        blake3::hash(&text.expect("a run holds only numbers, words and lists")).to_hex()[..20].to_owned()
+    }
+
+    fn identified<'a>(&'a self, with_content: bool, after: &'a After) -> Identity<'a> {
+        Identity {
             numerics: if with_content { NUMERICS } else { 0 },
             task: &self.task.name,
             task_hash: if with_content { &self.task.hash } else { "" },
@@ -214,9 +216,7 @@ impl Run {
             recipe: &self.recipe,
             seed: self.seed,
             after,
-        };
-        let text = serde_json::to_vec(&identity).expect("a run holds only numbers, words and lists");
-        blake3::hash(&text).to_hex()[..20].to_owned()
+        }
     }
 
     /// The reserve rate, where the method has one; of a combination whose methods have several, the one they agree on.
@@ -243,6 +243,36 @@ impl Run {
             label += &format!(" · {}", self.recipe.precision);
         }
         label + &format!(" · seed {}", self.seed)
+    }
+}
+
+/// What is hashed. serde_json writes fields in declaration order and maps sorted, so the text is canonical.
+#[derive(Serialize)]
+struct Identity<'a> {
+    numerics: u32,
+    task: &'a str,
+    task_hash: &'a str,
+    model: &'a str,
+    model_hash: &'a str,
+    method: &'a Choice,
+    recipe: &'a Recipe,
+    seed: u64,
+    #[serde(skip_serializing_if = "After::is_empty")]
+    after: &'a After,
+}
+
+/// The leaves of a value with their names: `recipe.lr`, `after.eval.0.task.hash`.
+fn flatten(name: &str, value: &serde_json::Value, parts: &mut Vec<(String, String)>) {
+    let below = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(part, value)| flatten(&below(part), value, parts));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| flatten(&below(&at.to_string()), value, parts));
+        }
+        serde_json::Value::String(text) => parts.push((name.to_owned(), text.clone())),
+        other => parts.push((name.to_owned(), other.to_string())),
     }
 }
 

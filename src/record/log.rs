@@ -153,6 +153,11 @@ fn sync(file: &File) -> std::io::Result<()> {
     file.sync_data()
 }
 
+/// The event of a whole line; `None` where the line is damaged, or of a kind that this version does not know.
+pub fn event_of(line: &[u8]) -> Option<Event> {
+    serde_json::from_slice(checked(line)?).ok()
+}
+
 fn line(event: &Event) -> Vec<u8> {
     let json = serde_json::to_string(event).expect("an event holds only numbers and words");
     format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes()

@@ -2,13 +2,17 @@
 
 pub mod analysis;
 pub mod bulk;
+pub mod control;
 mod failure;
+pub mod live;
 pub mod lock;
 pub mod log;
 pub mod mask;
 mod pack;
 pub mod parts;
 mod rows;
+pub mod process;
+pub mod shard;
 pub mod store;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! Where records lie, and how they get there without ever being half there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -169,7 +170,7 @@ fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
 }
 
 /// Replaces a file as a whole: temporary file, sync, rename, sync of the folder. Missing folders are made.
-/// One writer a file: the temporary name is fixed, so that a crash leaves at most one of them behind.
+/// The temporary name is fixed, so that a crash leaves at most one of them behind; of several writers each waits its turn.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     replace_by(path, |to| to.write_all(content))
 }
@@ -183,9 +184,11 @@ fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> 
     let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || {
         failpoint::pass("replace");
-        let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
+        let mut file = BufWriter::with_capacity(1 << 16, create_alone(&temporary)?);
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        // Kept open, and so locked, until the file is in its place.
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
         failpoint::pass("rename");
         fs::rename(&temporary, path)?;
         failpoint::pass("renamed");
@@ -196,6 +199,21 @@ fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> 
         let _ = fs::remove_file(&temporary);
         explain(error, path)
     })
+}
+
+/// An empty file that no other writer has: two coordinators of shares may write one manifest.
+fn create_alone(path: &Path) -> std::io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // Where the file system knows no locks, writers are as careful as they were.
+        let _ = file.lock();
+        // While we waited, the one before us may have renamed this file to its place.
+        let is_there = fs::metadata(path).is_ok_and(|found| file.metadata().is_ok_and(|own| own.ino() == found.ino()));
+        if is_there {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
 }
 
 /// Makes a folder and those above it, durably: a synced file in a folder that itself is lost is lost.
@@ -397,6 +415,25 @@ mod tests {
         assert_eq!(mode(&ordinary), mode(&replaced));
         assert_eq!(fs::read(&replaced).unwrap(), b"x");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn writers_of_one_file_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.json");
+        std::thread::scope(|scope| {
+            for letter in [b'a', b'b', b'c'] {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..30 {
+                        replace(path, &vec![letter; 50_000]).unwrap();
+                        let found = fs::read(path).unwrap();
+                        assert!(found.len() == 50_000 && found.iter().all(|byte| *byte == found[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

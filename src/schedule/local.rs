@@ -24,6 +24,7 @@ use crate::disk::remove_checkpoints;
 use crate::plan::RunId;
 use crate::protocol::{Job, Message, Order};
 use crate::record::log::{self, Log, What};
+use crate::record::shard::Shard;
 use crate::record::store::Store;
 use crate::record::{End, FORMAT, Failure, Provenance, Record};
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub commit: String,
     pub limits: Limits,
     pub interrupts: Interrupts,
+    /// The share of the runs that this coordinator does, where others do the rest at the same time.
+    pub shard: Option<Shard>,
 }
 
 /// How often the user asked to stop: once lets running runs reach a checkpoint, twice stops at once.
@@ -142,7 +145,7 @@ pub fn run(
     if options.slots.is_empty() && !tickets.is_empty() {
         bail!("there is no device to train on: name one with `--devices cpu`");
     }
-    let (mut log, reading) = Log::open(&store.sweep_folder(sweep).join("events.jsonl"))?;
+    let (mut log, reading) = Log::open(&store.sweep_folder(sweep).join(Shard::file(options.shard, "events", "jsonl")))?;
     if !reading.skipped.is_empty() {
         let lines = reading.skipped.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         observer.note(&Note::Warning(format!(
@@ -348,7 +351,7 @@ impl Driver<'_, '_> {
 
     /// Words of a worker that has no run.
     fn idle_log(&self, slot: usize) -> PathBuf {
-        self.store.sweep_folder(self.sweep).join(format!("worker-{slot}.log"))
+        self.store.sweep_folder(self.sweep).join(Shard::file(self.options.shard, &format!("worker-{slot}"), "log"))
     }
 
     fn log_idle(&self, slot: usize) {

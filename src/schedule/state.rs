@@ -129,6 +129,23 @@ impl State {
         self.held.as_deref()
     }
 
+    /// Whether a run is under way.
+    pub fn is_running(&self, id: &RunId) -> bool {
+        self.slots.iter().filter_map(Slot::running).any(|running| running.ticket.id == *id)
+    }
+
+    /// Whether a run lies at a step where a rule decides about it.
+    pub fn is_parked(&self, id: &RunId) -> bool {
+        self.parked.contains_key(id)
+    }
+
+    /// How many runs start before one that waits, and its ticket.
+    pub fn place_in_queue(&self, id: &RunId) -> Option<(usize, &Ticket)> {
+        // One that waits for a whole device is out of the queue already.
+        let reserved = self.slots.iter().filter_map(|slot| slot.waiting.as_deref());
+        reserved.chain(self.queue.iter()).enumerate().find(|(_, ticket)| ticket.id == *id)
+    }
+
     /// Whether nothing runs and nothing waits.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && !self.is_anything_running()

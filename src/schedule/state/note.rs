@@ -189,6 +189,19 @@ pub enum Finish {
     OutOfTime,
 }
 
+impl Finish {
+    /// `stopped on request`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Finish::Complete => "all is done".to_owned(),
+            Finish::Interrupted => "stopped on request".to_owned(),
+            Finish::NoWorkers(exit) => format!("no worker became ready ({})", exit.how),
+            Finish::TooManyFailed(why) => format!("given up: {why}"),
+            Finish::OutOfTime => "the time budget is used up".to_owned(),
+        }
+    }
+}
+
 /// How many runs ended which way so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

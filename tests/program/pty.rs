@@ -1,0 +1,131 @@
+//! `sweep watch` under a pseudo-terminal: it draws, follows the terminal's size, and gives the screen back.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::sandbox::{Sandbox, tiny_sweep};
+
+/// A program on a terminal of its own, and all that it wrote there.
+struct Terminal {
+    child: Child,
+    master: File,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    fn start(sandbox: &Sandbox, arguments: &[&str], columns: u16, rows: u16) -> Terminal {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let (mut master, mut slave) = (0, 0);
+        // SAFETY: the call fills two descriptors, which are ours from then on.
+        let (master, slave) = unsafe {
+            let opened = libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), &size);
+            assert_eq!(opened, 0, "a pseudo-terminal");
+            (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+        };
+        let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        let mut command = sandbox.command(arguments);
+        command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().expect("the program starts");
+        drop((command, slave));
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (mut from, to) = (master.try_clone().expect("a descriptor"), written.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The end of the last holder of the other side is an error here.
+            while let Ok(count @ 1..) = from.read(&mut bytes) {
+                to.lock().expect("no panic").extend(&bytes[..count]);
+            }
+        });
+        Terminal { child, master, written }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().expect("no panic")).into_owned()
+    }
+
+    /// The words that were drawn: a blank is often not written, but leapt over.
+    fn words(&self) -> String {
+        let text = self.text();
+        let mut words = String::new();
+        for part in text.split("\u{1b}[") {
+            let end = part.find(char::is_alphabetic).unwrap_or(0);
+            if part[end..].starts_with('H') {
+                words.push(' ');
+            }
+            words.push_str(part.get(end + 1..).unwrap_or_default());
+        }
+        words
+    }
+
+    #[track_caller]
+    fn wait_for(&self, words: &str) {
+        let start = Instant::now();
+        while !self.words().contains(words) {
+            assert!(start.elapsed() < Duration::from_secs(30), "no \"{words}\" in {:?}", self.words());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("a key");
+        // Each is looked at within a tenth of a second.
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    fn resize(&self, columns: u16, rows: u16) {
+        use std::os::fd::AsRawFd;
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: plain system calls on what is ours.
+        unsafe {
+            assert_eq!(libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &size), 0);
+            libc::kill(self.child.id() as libc::pid_t, libc::SIGWINCH);
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().expect("an end");
+        // What was written last is on its way through the reader.
+        std::thread::sleep(Duration::from_millis(200));
+        (status.code(), self.text())
+    }
+}
+
+const ENTER: &str = "\u{1b}[?1049h";
+const LEAVE: &str = "\u{1b}[?1049l";
+
+#[test]
+fn a_watch_draws_at_any_size_and_gives_the_screen_back() {
+    let sandbox = Sandbox::with_fake_trainer(&tiny_sweep("mode = [\"vanilla\"]\nseed = [1, 2]", "max_steps = 4"));
+    sandbox.expect(0, &["run", "sweep.toml"]);
+    let mut terminal = Terminal::start(&sandbox, &["watch"], 100, 30);
+    terminal.wait_for("the sweep is over: 2 done");
+    terminal.press("j");
+    terminal.press("l");
+    terminal.press("?");
+    terminal.wait_for("leave; the sweep goes on");
+    terminal.press("?");
+    terminal.press("\r");
+    terminal.resize(10, 5);
+    // All is drawn anew.
+    terminal.resize(200, 60);
+    terminal.wait_for("enter back");
+    terminal.press("q");
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text:?}");
+    let (_, after) = text.rsplit_once(LEAVE).expect("it leaves the other screen");
+    assert!(text.contains(ENTER) && after.contains("tiny: the sweep is over: 2 done"), "{after:?}");
+
+    // Told to end, it gives the screen back too.
+    let terminal = Terminal::start(&sandbox, &["watch", "tiny"], 80, 24);
+    terminal.wait_for("the sweep is over");
+    // SAFETY: a plain system call on our child.
+    unsafe { libc::kill(terminal.child.id() as libc::pid_t, libc::SIGTERM) };
+    let (code, text) = terminal.end();
+    assert!(code == Some(0) && text.contains(LEAVE), "{code:?} {text:?}");
+}
