@@ -31,7 +31,7 @@ fn the_plan_says_what_a_sweep_will_take_and_one_that_cannot_fit_is_refused() {
     let greedy = sweep(grid, "epochs = 1", "min_free = \"900000 TB\"");
     let said = greedy.expect(1, &["run", "sweep.toml"]);
     assert!(said.err.contains("that cannot fit") && said.err.contains("min_free"), "{}", said.err);
-    assert!(!greedy.path("results/tiny").exists(), "nothing was written");
+    assert!(!greedy.path("results/tiny/events.jsonl").exists(), "nothing was started");
     sandbox.expect(0, &["run", "sweep.toml"]);
     assert!(!sandbox.expect(0, &["plan", "sweep.toml"]).out.contains("disk:"), "nothing is to do");
 }
@@ -40,7 +40,7 @@ fn the_plan_says_what_a_sweep_will_take_and_one_that_cannot_fit_is_refused() {
 #[test]
 fn the_best_models_of_each_cell_stay() {
     let grid = "mode = [\"vanilla\", \"child-f\"]\np = [0.3]\nseed = { from = 1, to = 5 }";
-    let sandbox = sweep(grid, "epochs = 2\nlr = 1e-3", "keep = { best = 2 }");
+    let sandbox = sweep(grid, "epochs = 1\ntrain_size = 40\nlr = 1e-3", "keep = { best = 2 }");
     sandbox.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let mut cells: BTreeMap<String, Vec<(f64, i64, String)>> = BTreeMap::new();
     for record in sandbox.records() {
@@ -106,16 +106,17 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_sweep_waits_while_its_disk_is_nearly_full_and_goes_on_when_it_is_not() {
-    let (grid, train) = ("mode = [\"vanilla\", \"child-f\"]\np = [0.3]\nseed = [1, 2]", "epochs = 20\nlr = 1e-3");
+    let (grid, train) =
+        ("mode = [\"vanilla\", \"child-f\"]\np = [0.3]\nseed = [1, 2]", "epochs = 10\ntrain_size = 80\nlr = 1e-3");
     let calm = sweep(grid, train, "");
-    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let sandbox = sweep(grid, train, "min_free = \"20 MB\"\ncheckpoint_every = \"200ms\"");
     let Some(disk) = SmallDisk::mount(sandbox.path("results"), 64) else {
         eprintln!("skipped: this user cannot mount a tmpfs");
         return;
     };
     let mut coordinator = sandbox
-        .command(&["run", "sweep.toml", "--slots-per-device", "1"])
+        .command(&["run", "sweep.toml", "--slots-per-device", "2"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -129,9 +130,9 @@ fn a_sweep_waits_while_its_disk_is_nearly_full_and_goes_on_when_it_is_not() {
         }
     };
     wait("\"started\"");
-    // Another program fills the disk, to the last byte.
+    // Another program takes the space.
     let filler = disk.0.join("filler");
-    let _ = fs::write(&filler, vec![1; 64 << 20]);
+    fs::write(&filler, vec![1; 50 << 20]).expect("room");
     wait("\"held\"");
     std::thread::sleep(Duration::from_millis(1500));
     assert!(coordinator.try_wait().expect("a state").is_none(), "it waits");

@@ -133,21 +133,22 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Long enough that kills meet them in the middle, and written down often.
+/// Long enough that kills meet them in the middle, and written down often. Two workers of one thread each: where the
+/// machine has much else to do, threads that wait for each other take a hundred times as long.
 fn long_runs() -> String {
     let grid = "mode = [\"child-f\", \"dps-mix+sage\"]\np = [0.3]\nseed = [1]";
-    tiny_sweep(grid, "epochs = 60\nlr = 1e-3\nlog_every = 1") + "[run]\ncheckpoint_every = \"100ms\"\n"
+    tiny_sweep(grid, "epochs = 12\ntrain_size = 80\nlr = 1e-3\nlog_every = 1") + "[run]\ncheckpoint_every = \"50ms\"\n"
 }
 
 #[test]
 fn a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit() {
     let calm = Sandbox::with(&long_runs());
-    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let killed = Sandbox::with(&long_runs());
     for _ in 0..3 {
         let before = checkpoints(&killed);
         let mut coordinator = killed
-            .command(&["run", "sweep.toml", "--slots-per-device", "1"])
+            .command(&["run", "sweep.toml", "--slots-per-device", "2"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -158,7 +159,7 @@ fn a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit() {
         coordinator.kill().expect("SIGKILL");
         coordinator.wait().expect("an end");
     }
-    killed.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    killed.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     assert_eq!(scores(&killed), scores(&calm));
     assert_eq!(losses(&killed), losses(&calm));
     let resumed: u64 = killed.records().iter().map(|r| r["made"]["resumed"].as_u64().unwrap_or(0)).sum();
@@ -171,23 +172,23 @@ fn a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit() {
 #[test]
 fn a_worker_that_is_asked_to_end_leaves_a_checkpoint_and_its_run_goes_on_in_another() {
     let calm = Sandbox::with(&long_runs());
-    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let sandbox = Sandbox::with(&long_runs());
     let coordinator = sandbox
-        .command(&["run", "sweep.toml", "--slots-per-device", "1"])
+        .command(&["run", "sweep.toml", "--slots-per-device", "2"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("a start");
-    wait_until("a checkpoint", || !checkpoints(&sandbox).is_empty());
-    let asked = workers_of(&sandbox);
-    asked.iter().for_each(|&pid| kill(pid, "-TERM"));
+    // Of both workers' runs, so that whichever is asked has one.
+    wait_until("checkpoints", || checkpoints(&sandbox).len() >= 3);
+    kill(*workers_of(&sandbox).first().expect("a worker"), "-TERM");
     let output = coordinator.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(scores(&sandbox), scores(&calm));
     assert_eq!(losses(&sandbox), losses(&calm));
     let resumed: u64 = sandbox.records().iter().map(|r| r["made"]["resumed"].as_u64().unwrap_or(0)).sum();
-    assert_eq!((asked.len(), resumed), (1, 1));
+    assert_eq!(resumed, 1);
     let log = std::fs::read_to_string(sandbox.path("results/tiny/events.jsonl")).expect("a log");
     assert!(log.contains("\"paused\""), "{log}");
 }
