@@ -9,13 +9,10 @@ import itertools
 import json
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
-import time
 
-HERE = pathlib.Path(__file__).resolve().parent.parent
-SWEEP = HERE / "target/release/sweep"
+from bars import SWEEP, Bars
 
 TASKS = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
 MODELS = [f"model-{i}" for i in range(5)]
@@ -42,8 +39,9 @@ def run_of(task, model, mode, p, lr, seed):
     }
 
 
-def record_of(name, run, draw):
-    level = 0.6 + 0.03 * TASKS.index(run["task"]["name"]) + (0.01 if run["mode"] == "child-d" else 0)
+def record_of(name, run, draw=random.Random(2)):
+    task = run["task"]["name"]
+    level = 0.6 + (0.03 * TASKS.index(task) if task in TASKS else 0) + (0.01 if run["mode"] == "child-d" else 0)
     scores = [{"accuracy": min(1.0, level + 0.01 * epoch + draw.gauss(0, 0.01))} for epoch in range(3)]
     epochs = [{"epoch": e + 1, "step": 100 * (e + 1), "loss": 0.7 - 0.1 * e, "dev": s} for e, s in enumerate(scores)]
     p = run["method"]["numbers"].get("p")
@@ -82,17 +80,6 @@ def make(root, count):
     manifest.write_text(json.dumps(whole, indent=2) + "\n")
 
 
-def measured(arguments):
-    """Wall seconds and peak memory in MiB of one call."""
-    start = time.perf_counter()
-    # A child of its own, so that its peak memory is not that of an earlier one.
-    code = "import resource,subprocess,sys;subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL);" \
-           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    command = [sys.executable, "-c", code, str(SWEEP)] + [str(a) for a in arguments]
-    peak = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    return time.perf_counter() - start, int(peak) / 1024
-
-
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as temporary:
@@ -108,14 +95,11 @@ def main():
             ("sweep query, every run as CSV", 10.0, ["query", "SELECT * FROM runs", "--format", "csv"]),
             ("sweep compare, two modes", 10.0, ["compare", "big", "--modes", "vanilla,child-d"]),
         ]
-        print(f"{count} records\n{'what':32} {'bar':>8} {'took':>8} {'memory':>10}")
-        met = True
+        bars = Bars()
         for what, bar, command in rows:
-            took, peak = measured(command + ["--results", root])
-            fine = took <= bar and peak <= MEMORY_BAR_MIB
-            print(f"{what:32} {bar:6.1f} s {took:6.2f} s {peak:6.0f} MiB  {'ok' if fine else 'MISSED'}")
-            met &= fine
-        return 0 if met else 1
+            bars.call(what, bar, [SWEEP, *command, "--results", root], memory=MEMORY_BAR_MIB)
+    bars.exit()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    main()

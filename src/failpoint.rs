@@ -2,7 +2,8 @@
 //! it at the third passing of the point `rename`.
 //!
 //! The points lie before and after each step that must be durable: `lock` and `locked`; `append`, `written` and `synced`
-//! of the event log; `replace`, `rename` and `renamed` of records and manifests; `spawn` and `spawned` of workers.
+//! of the event log; `replace`, `rename` and `renamed` of records and manifests; `lease` and `leased` of slots; `spawn`
+//! and `spawned` of workers.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -4,12 +4,14 @@
 //! (`schedule`); a worker fine-tunes a `model` on a `task` by a `method` and answers in the words of `protocol`; each
 //! run leaves a record (`record`), and its trained model if it is to stay (`kept`); records become frames, figures and a
 //! report (`frame`, `figure`, `report`), or files for other trackers (`tracker`). `cli` ties it together, one file per
-//! subcommand.
+//! subcommand. What the machine has to train on says `device`.
 //!
 //! This library is free of libtorch, so that the coordinator starts in milliseconds. Everything that touches a tensor
 //! is the program `sweep-worker`, under `src/worker/`.
 
 pub mod cli;
+pub mod device;
+pub mod disk;
 pub mod failpoint;
 pub mod figure;
 pub mod frame;

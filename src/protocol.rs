@@ -16,6 +16,11 @@ pub enum Order {
     Train(Box<Job>),
     /// Save a checkpoint at the next step and end the run with `Paused`.
     Pause,
+    /// Train the model of a job for a while, by plain fine-tuning and to no end but to see how fast it goes: `Measured`.
+    Measure {
+        job: Box<Job>,
+        seconds: f64,
+    },
     /// Take up a trained model, which stays until the next one: `Opened`.
     Open(Box<Opening>),
     /// Apply it to rows of one or two texts: `Logits`.
@@ -96,7 +101,7 @@ pub enum Message {
         libtorch: String,
         threads: u32,
     },
-    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`.
+    /// The run entered a phase: `load`, `prepare`, `train`, `evaluate`, `checkpoint`.
     Phase {
         id: RunId,
         name: String,
@@ -138,6 +143,13 @@ pub enum Message {
     Checkpointed {
         id: RunId,
         step: u32,
+    },
+    /// How fast this worker trains.
+    Measured {
+        examples: u64,
+        seconds: f64,
+        /// Peak resident memory of the process, MiB.
+        peak_memory_mib: f64,
     },
     /// A trained model is in memory.
     Opened,

@@ -40,7 +40,7 @@ impl Bench {
     fn new(slots: usize) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("results"));
-        let slots = vec![Slot { device: "cpu".into(), threads: 1 }; slots];
+        let slots = vec![Slot::new("cpu", 1); slots];
         let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_worker.py");
         let (notes, interrupts, limits) = (Arc::default(), Interrupts::default(), Limits::default());
         Bench { folder, store, notes, interrupts, limits, slots, worker }

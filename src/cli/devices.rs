@@ -1,17 +1,16 @@
-//! Which devices a sweep trains on, and in how many worker processes.
+//! Which devices this machine has, and which of them a sweep trains on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
 use super::Refusal;
+use crate::device::{self, Card, Cards, Device, Kind, choose, cpu, visible};
 use crate::protocol::Probe;
-use crate::schedule::local::Slot;
-use crate::spec::{RunTable, Slots as SlotCount};
-
-/// Beyond this many cores a CPU gets one worker for every four: the runs of one machine share its memory.
-const MOST_SINGLE_CORE_SLOTS: usize = 4;
+use crate::schedule::Slot;
+use crate::spec::RunTable;
 
 /// The trainer program, which lies beside this one.
 ///
@@ -51,67 +50,92 @@ pub fn probe(worker: &Path) -> Result<Probe> {
 pub fn kind(asked: Option<&[String]>) -> &'static str {
     let gpu = match asked {
         Some(devices) => devices.iter().any(|device| device != "cpu"),
-        None => has_driver(),
+        None => has_driver() && !variable().is_some_and(|variable| hides_all(&variable)),
     };
     if gpu { "cuda" } else { "cpu" }
 }
 
-/// Whether this machine's CPU multiplies bf16 by instructions of its own; without them bf16 is slower than fp32.
-pub fn cpu_has_bf16() -> bool {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags").or(line.strip_prefix("Features")));
-    flags.is_some_and(|flags| flags.split_whitespace().any(|flag| ["avx512_bf16", "amx_bf16", "bf16"].contains(&flag)))
+/// What CUDA_VISIBLE_DEVICES says.
+pub fn variable() -> Option<String> {
+    std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
-fn has_driver() -> bool {
+fn hides_all(variable: &str) -> bool {
+    let first = variable.split(',').next().unwrap_or_default().trim();
+    first.is_empty() || first.starts_with("-") || first == "NoDevFiles"
+}
+
+pub fn has_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
 }
 
-/// The slots of a sweep: `--devices`, else `[run] devices`, else every GPU, else the CPU.
+/// The devices of a sweep.
+pub struct Found {
+    pub devices: Vec<Device>,
+    /// The driver's word on the cards, where it has one.
+    pub cards: Option<Arc<dyn Cards>>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// The devices that are asked for: by `--devices`, else by `[run] devices`, else every GPU, else the CPU.
 ///
 /// # Errors
 /// A device that is not there, with those that are.
-pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Option<SlotCount>) -> Result<Vec<Slot>> {
+pub fn find(worker: &Path, asked: Option<&str>, run: &RunTable) -> Result<Found> {
     let asked: Option<Vec<String>> = match asked {
         Some("auto") | None => run.devices.clone().filter(|_| asked.is_none()),
         Some(list) => Some(list.split(',').map(|device| device.trim().to_owned()).collect()),
     };
-    // Most machines have no GPU, and then the answer is known without starting libtorch.
-    let there: Vec<String> = match has_driver() || asked.iter().flatten().any(|device| device != "cpu") {
-        true => probe(worker)?.devices.into_iter().map(|device| device.name).collect(),
-        false => vec!["cpu".to_owned()],
-    };
-    let devices = match asked {
-        Some(devices) => devices,
-        None => {
-            let gpus: Vec<String> = there.iter().filter(|name| *name != "cpu").cloned().collect();
-            if gpus.is_empty() { vec!["cpu".to_owned()] } else { gpus }
+    // Then neither driver nor trainer need be asked.
+    let only_cpu = asked.as_ref().is_some_and(|asked| asked.iter().all(|device| device == "cpu"));
+    let cards: Option<Arc<dyn Cards>> = if only_cpu { None } else { device::cards().map(Arc::from) };
+    let all: Vec<Card> = cards.as_ref().map(|cards| cards.look()).unwrap_or_default();
+    let variable = variable();
+    let mut gpus = Device::of_cards(&visible::visible(variable.as_deref(), &all));
+    let mut notes = Vec::new();
+    let unseen = all.is_empty() && !only_cpu && (has_driver() || asked.is_some());
+    if unseen || !gpus.is_empty() {
+        let probe = probe(worker)?;
+        let of_libtorch: Vec<Device> = probe.devices.into_iter().filter_map(of_probe).collect();
+        if unseen {
+            gpus = of_libtorch;
+        } else if of_libtorch.is_empty() {
+            if asked.is_none() {
+                notes.push(format!(
+                    "{} cannot be used: libtorch has no CUDA, so the CPU trains. `sweep doctor` says how to mend it",
+                    gpus.iter().map(Device::describe).collect::<Vec<_>>().join(", ")
+                ));
+            }
+            gpus.clear();
         }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut slots: Vec<Slot> = Vec::new();
-    for device in devices {
-        if !there.contains(&device) {
-            let say = format!(
-                "no device \"{device}\" on this machine; it has {}. `sweep doctor` says more",
-                there.join(", ")
-            );
-            return Err(Refusal(say).into());
-        }
-        let automatic = match device.as_str() {
-            // Processes of one thread together do more than one process of many threads: no thread waits for another.
-            "cpu" if cores <= MOST_SINGLE_CORE_SLOTS => cores,
-            "cpu" => (cores / 4).max(1),
-            _ => 1,
-        };
-        let count = match per_device.or(run.slots_per_device) {
-            Some(SlotCount::Count(n)) => n as usize,
-            Some(SlotCount::Auto) | None => automatic,
-        };
-        slots.extend((0..count).map(|_| Slot { device: device.clone(), threads: 1 }));
     }
-    // The workers of all devices share the cores: those of a GPU tokenize with them.
-    let threads = (cores / slots.len().max(1)).max(1) as u32;
-    slots.iter_mut().for_each(|slot| slot.threads = threads);
-    Ok(slots)
+    let devices = choose(asked.as_deref(), &gpus, &all, variable.as_deref()).map_err(|no| Refusal(no.to_string()))?;
+    Ok(Found { devices, cards, notes })
+}
+
+/// A GPU that only the trainer can tell of.
+fn of_probe(probed: crate::protocol::ProbedDevice) -> Option<Device> {
+    let number = probed.name.strip_prefix("cuda:")?.parse().ok()?;
+    Some(Device { label: probed.name, kind: Kind::Unseen { number, hardware: probed.hardware } })
+}
+
+/// A slot on a device, with all that its worker must know to find it, and no lease.
+pub fn slot(device: &Device, threads: u32) -> Slot {
+    let mut slot = Slot::new(&device.for_worker(), threads);
+    if let Some(card) = device.card() {
+        (slot.label, slot.hardware, slot.env) = (device.label.clone(), card.name.clone(), device.environment());
+    }
+    slot
+}
+
+/// A slot for one worker, which gets all cores, as the commands about trained models want it.
+///
+/// # Errors
+/// A device that is not there.
+pub fn one_slot(worker: &Path, asked: Option<&str>, run: &RunTable) -> Result<Slot> {
+    let found = find(worker, asked, run)?;
+    let device =
+        found.devices.first().ok_or_else(|| Refusal("there is no device; --device cpu names one".to_owned()))?;
+    Ok(slot(device, cpu::cores() as u32))
 }

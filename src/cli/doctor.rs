@@ -1,22 +1,34 @@
 //! `sweep doctor`: what is there, what is missing, and the command that mends it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::run::take_lock;
 use super::workspace::results_root;
 use super::{Exit, Places, devices, print};
+use crate::device::card::gib;
+use crate::device::{self, Card, Device, Leases, cpu, visible};
+use crate::disk::{bytes, free_bytes, leftovers, usage};
 use crate::hub;
 use crate::model;
+use crate::plan::RunId;
+use crate::record::store::Store;
 use crate::task;
 
 /// Free space under which a sweep may not get far.
 const LITTLE_DISK_GIB: f64 = 2.0;
+/// Free memory under which even small models may not train, bytes.
+const LITTLE_MEMORY: u64 = 2 << 30;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     places: Places,
+    /// Remove from the results what no run needs any more
+    #[arg(long)]
+    clean: bool,
 }
 
 struct Finding {
@@ -36,16 +48,17 @@ fn bad(what: String, mend: &'static str) -> Finding {
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {
     let mut findings = libtorch();
-    let bf16 = if devices::cpu_has_bf16() {
-        "has bf16 instructions"
-    } else {
-        "has no bf16 instructions: expect no speed of bf16"
-    };
+    let bf16 =
+        if cpu::has_bf16() { "has bf16 instructions" } else { "has no bf16 instructions: expect no speed of bf16" };
     findings.push(good(format!("the CPU {bf16}")));
+    findings.extend(cards());
+    findings.extend(leases());
     findings.push(memory());
     findings.extend(models(&arguments.places));
     findings.extend(data(&arguments.places));
-    findings.push(disk(&results_root(&arguments.places, None)));
+    let store = Store::new(results_root(&arguments.places, None));
+    findings.push(disk(store.root()));
+    findings.extend(cache(&store, arguments.clean)?);
     let missing = findings.iter().filter(|f| !f.good).count();
     for finding in findings {
         print(&format!("{}  {}", if finding.good { "ok     " } else { "missing" }, finding.what))?;
@@ -71,8 +84,7 @@ fn libtorch() -> Vec<Finding> {
                     device.memory.map(|(free, total)| format!(", {:.1} of {:.1} GiB free", gib(free), gib(total)));
                 good(format!("device {}: {}{}", device.name, device.hardware, memory.unwrap_or_default()))
             }));
-            let driver = Path::new("/proc/driver/nvidia/version").exists();
-            if driver && !probe.devices.iter().any(|device| device.name.starts_with("cuda")) {
+            if devices::has_driver() && !probe.devices.iter().any(|device| device.name.starts_with("cuda")) {
                 let what = "an NVIDIA driver is here, but libtorch has no CUDA".to_owned();
                 findings.push(bad(
                     what,
@@ -85,15 +97,51 @@ fn libtorch() -> Vec<Finding> {
     }
 }
 
+/// The cards as the driver knows them, whoever may see them, and who is on them.
+fn cards() -> Vec<Finding> {
+    let Some(cards) = device::cards() else { return Vec::new() };
+    let all = cards.look();
+    let variable = devices::variable();
+    let seen = Device::of_cards(&visible::visible(variable.as_deref(), &all));
+    let mut findings = Vec::new();
+    if let (Some(variable), false) = (&variable, all.is_empty()) {
+        let (count, of) = (seen.len(), all.len());
+        findings.push(good(format!("CUDA_VISIBLE_DEVICES={variable} shows {count} of {of} cards to this program")));
+    }
+    for card in &all {
+        let label = seen.iter().find(|device| device.key() == card.uuid).map(|device| device.label.as_str());
+        findings.push(good(card_line(card, label.unwrap_or("hidden"))));
+        let on = |tenant: &device::Tenant| good(format!("  on it: {}", tenant.describe()));
+        findings.extend(card.tenants.iter().map(on));
+    }
+    findings
+}
+
+/// `card cuda:0: NVIDIA H100, GPU-1f3a…, 79.1 of 80.0 GiB free, 34 °C, 7 % busy`.
+fn card_line(card: &Card, label: &str) -> String {
+    let memory = card.memory.map(|memory| format!("{} of {} GiB free", gib(memory.free), gib(memory.total)));
+    let temperature = card.temperature.map(|degrees| format!("{degrees} °C"));
+    let busy = card.utilisation.map(|percent| format!("{percent} % busy"));
+    let facts: Vec<String> =
+        [Some(card.name.clone()), Some(card.uuid.clone()), memory, temperature, busy].into_iter().flatten().collect();
+    format!("card {label}: {}", facts.join(", "))
+}
+
+/// Sweeps of this user that hold slots of devices now.
+fn leases() -> Vec<Finding> {
+    match Leases::open() {
+        Ok(leases) => {
+            let holders = leases.holders().into_iter();
+            holders.map(|by| good(format!("slot {} of {} is held by {}", by.slot, by.label, by.describe()))).collect()
+        }
+        Err(error) => vec![bad(format!("leases of devices: {error:#}"), "export XDG_RUNTIME_DIR=~/.cache")],
+    }
+}
+
 fn memory() -> Finding {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = |key: &str| -> f64 {
-        let line = info.lines().find_map(|l| l.strip_prefix(key));
-        line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
-    };
-    let (free, total) = (kib("MemAvailable:") / (1 << 20) as f64, kib("MemTotal:") / (1 << 20) as f64);
-    let what = format!("memory: {free:.1} of {total:.1} GiB free");
-    if free < 2.0 { bad(what, "end other programs, or lower slots_per_device in [run]") } else { good(what) }
+    let (free, total) = cpu::memory();
+    let what = format!("memory: {} of {} GiB free", gib(free), gib(total));
+    if free < LITTLE_MEMORY { bad(what, "end other programs, or lower slots_per_device in [run]") } else { good(what) }
 }
 
 fn models(places: &Places) -> Vec<Finding> {
@@ -152,6 +200,54 @@ fn disk(results: &Path) -> Finding {
     }
 }
 
+/// What the cache of the results takes by kind, and what of it may go.
+fn cache(store: &Store, clean: bool) -> Result<Vec<Finding>> {
+    let parts = usage(&store.cache());
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kinds: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let what = match part.name.as_str() {
+                "trained" => format!("{} trained models", part.entries),
+                "checkpoints" => format!("checkpoints of {} runs", part.entries),
+                "fisher" => "Fisher scores".to_owned(),
+                "tokens" => "tokenized data".to_owned(),
+                other => other.to_owned(),
+            };
+            format!("{what} {}", bytes(part.bytes))
+        })
+        .collect();
+    let all: u64 = parts.iter().map(|part| part.bytes).sum();
+    let mut findings = vec![good(format!("{} takes {}: {}", store.cache().display(), bytes(all), kinds.join(", ")))];
+    let mut asked: HashSet<RunId> = HashSet::new();
+    for name in store.sweeps()? {
+        asked.extend(store.manifest(&name)?.into_iter().flat_map(|manifest| manifest.runs).map(|(id, _)| id));
+    }
+    let left = leftovers(store, &asked);
+    if left.is_empty() {
+        return Ok(findings);
+    }
+    let mut whys: Vec<&str> = left.iter().map(|left| left.why).collect();
+    whys.sort_unstable();
+    let mut counted: Vec<String> = Vec::new();
+    for group in whys.chunk_by(|a, b| a == b) {
+        counted.push(format!("{} {}", group.len(), group[0]));
+    }
+    let size = bytes(left.iter().map(|left| left.bytes).sum());
+    let what = format!("{} checkpoints and models that no run needs, {size}: {}", left.len(), counted.join(", "));
+    if clean {
+        // Nobody may be about to write what looks left over.
+        let _lock = take_lock(store, "doctor")?;
+        left.iter().for_each(super::disk::remove);
+        findings.push(good(format!("removed {what}")));
+    } else {
+        findings.push(good(format!("{what}; `sweep doctor --clean` removes them")));
+    }
+    Ok(findings)
+}
+
 fn free_gib(place: &Path) -> Option<f64> {
-    hub::free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
+    free_bytes(place).map(|bytes| bytes as f64 / (1u64 << 30) as f64)
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, devices, duration, print};
+use super::{Exit, Places, devices, disk, duration, print};
+use crate::device::cpu;
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
@@ -156,11 +157,14 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     print(&total(&judged))?;
     let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
-    if judged.iter().any(is_bf16)
-        && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu"
-        && !devices::cpu_has_bf16()
+    if judged.iter().any(is_bf16) && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu" && !cpu::has_bf16()
     {
         print("precision = \"bf16\": this CPU has no instructions for it, so expect no speed of it here")?;
+    }
+    let to_do: Vec<&Judged> = judged.iter().filter(|j| j.is_to_do()).collect();
+    if !to_do.is_empty() && workspace.lacking.is_empty() {
+        let slots = disk::slots(&workspace);
+        print(&disk::estimate(&workspace, &to_do, slots)?.line(disk::free(&workspace.store)))?;
     }
     for line in models(&workspace)? {
         print(&line)?;

@@ -1,14 +1,19 @@
 //! `sweep run FILE`: train what is missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::devices::Found;
 use super::plan::{Judged, Reason, judge};
+use super::retention::Retention;
+use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, inputs, print, progress, study, work};
+use super::{Exit, Places, Refusal, complain, devices, disk, inputs, print, progress, slots, split, study, work};
+use crate::device::Device;
+use crate::device::peak::Peaks;
 use crate::plan::{Run, RunId};
 use crate::protocol::Job;
 use crate::record::lock::{Lock, LockError};
@@ -16,11 +21,13 @@ use crate::record::store::{Manifest, Store};
 use crate::record::{Class, End};
 use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
-use crate::schedule::{Finish, Limits};
+use crate::schedule::{Directors, Finish, Limits};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
 use crate::task::Task;
 use crate::tracker;
 
+/// Work that a kill may cost, where the sweep file does not say.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 /// Longest silence of a worker that is still thought to work. Preparing a large model on a slow machine takes long.
 const STALL: Duration = Duration::from_secs(2 * 3600);
 
@@ -88,28 +95,26 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     workspace.check_only()?;
     workspace.check_data()?;
     let worker = devices::worker_program()?;
-    let slots =
-        devices::slots(&worker, arguments.devices.as_deref(), &workspace.sweep.run, arguments.slots_per_device)?;
+    let found = devices::find(&worker, arguments.devices.as_deref(), &workspace.sweep.run)?;
     let (name, store) = (&workspace.sweep.name, &workspace.store);
     // Before the records are read: another sweep may be about to add to them.
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name)?) };
     let records = store.read_all()?;
     let judged = judge(&workspace, &records);
-    let mut to_do: Vec<&Judged> = Vec::new();
-    for j in judged.iter().filter(|j| wanted.takes(j)) {
-        // Two modes of one sweep may be one run under two names.
-        if !to_do.iter().any(|other| other.id == j.id) {
-            to_do.push(j);
-        }
-    }
+    // Two modes of one sweep may be one run under two names.
+    let mut seen = HashSet::new();
+    let mut to_do: Vec<&Judged> = judged.iter().filter(|j| wanted.takes(j) && seen.insert(j.id)).collect();
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
         for j in &to_do {
             print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
         }
-        let slots: Vec<String> = slots.iter().map(|s| format!("{} ({} threads)", s.device, s.threads)).collect();
-        print(&format!("{} runs would be trained on {}; nothing was started", to_do.len(), slots.join(", ")))?;
+        let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, false)?;
+        found.notes.iter().for_each(|note| complain(note));
+        let places = slots::sketch(&found, wish, &why).join(", ");
+        print(&format!("{} runs would be trained on {places}; nothing was started", to_do.len()))?;
+        print(&disk::estimate(&workspace, &to_do, wish.total(&found))?.line(disk::free(store)))?;
         return Ok(Exit::Done);
     }
 
@@ -121,9 +126,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         select: workspace.sweep.select,
         paper: workspace.sweep.paper.clone(),
         models: workspace.origins.clone(),
-        runs: workspace.runs.clone(),
+        runs: &workspace.runs,
     };
-    if to_do.is_empty() && store.manifest(name)?.as_ref() == Some(&manifest) {
+    let is_new = store.write_manifest(&manifest)?;
+    if to_do.is_empty() && !is_new {
         if let Wanted::Failed(_) = wanted {
             print("no run failed like that; nothing to do again")?;
             return Ok(Exit::Done);
@@ -131,29 +137,42 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         print(&nothing_line(&judged, left_failed, file))?;
         return Ok(if left_failed > 0 { Exit::SomeFailed } else { Exit::Done });
     }
-    store.write_manifest(&manifest)?;
+    let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
+    disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found))?, &workspace)?;
+    disk::clear(&workspace);
+    let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
+    notes.iter().for_each(|note| complain(note));
+    if wish.per_device == Some(Slots::Auto) && !why.is_empty() {
+        complain(&format!("cpu: {} workers, {why}", wish.cpu_workers));
+    }
     let by_id: HashMap<&RunId, &Judged> = to_do.iter().map(|j| (j.id, *j)).collect();
     let job = |id: &RunId| match by_id.get(id) {
         Some(judged) => job(&workspace, judged),
         None => Err(Refusal(format!("run {id} is none of this call")).into()),
     };
-    // What cannot be trained is told before anything starts.
-    to_do.iter().try_for_each(|j| job(j.id).map(drop))?;
-    let tickets = work::tickets(&workspace.sweep, &to_do);
+    // What cannot be trained is told before anything starts; it is so for all runs of its task and model.
+    let mut seen = HashSet::new();
+    let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
+    kinds.try_for_each(|j| job(j.id).map(drop))?;
+    let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
     let limits = limits(arguments, &workspace.sweep.run, tickets.len());
     let options = Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
     let tensorboard = workspace.sweep.run.tensorboard.then(|| tensorboard(&workspace));
-    let mut screen = Screen { progress, tensorboard, failures: Vec::new(), store, name, written: Instant::now() };
-    let summary = local::run(tickets, &job, store, name, &options, &mut screen, None);
+    let (failures, written, pause) = (Vec::new(), Instant::now(), FRAMES_EVERY);
+    let mut screen = Screen { progress, tensorboard, failures, store, name, written, pause };
+    let mut floor = disk::floor(&workspace);
+    let mut retention = Retention::of(&workspace, &records)?;
+    let mut directors = Directors(vec![&mut floor, &mut retention]);
+    let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
     let Screen { progress, failures, .. } = screen;
     drop(progress);
     // Also after an error: what is done is done, and the frames show it.
     let kept = study::write_frames(store, name);
     let summary = summary?;
     kept?;
-    drop(lock);
+    drop((lock, mps));
 
     for (id, sentence) in &failures {
         complain(&format!("failed: {:.10}: {sentence} (log: {})", id, store.run_folder(id).join("log.txt").display()));
@@ -166,6 +185,30 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         Finish::Complete | Finish::NoWorkers(_) if summary.failed + left_failed > 0 => Exit::SomeFailed,
         Finish::Complete | Finish::NoWorkers(_) => Exit::Done,
     })
+}
+
+/// What the sweep wants of its devices, and why the CPU gets as many workers as it does.
+fn wish<'a>(
+    arguments: &Arguments,
+    workspace: &'a Workspace,
+    found: &Found,
+    to_do: &[&Judged],
+    worker: &Path,
+    interrupts: &Interrupts,
+    may_measure: bool,
+) -> Result<(Wish<'a>, String)> {
+    let run = &workspace.sweep.run;
+    let per_device = arguments.slots_per_device.or(run.slots_per_device);
+    let counted = matches!(per_device, Some(Slots::Count(_))) || found.devices.iter().all(Device::is_gpu);
+    let (cpu_workers, why) = if counted {
+        (1, String::new())
+    } else {
+        let job = |j: &Judged| job(workspace, j);
+        let choice = split::workers(workspace, to_do, worker, &job, interrupts, may_measure)?;
+        (choice.workers, choice.why)
+    };
+    let sweep = &workspace.sweep.name;
+    Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
 }
 
 /// The command line goes before the sweep file.
@@ -238,12 +281,17 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
         attempt: judged.attempts + 1,
         until: None,
         micro_batch: None,
-        checkpoint_every: None,
+        checkpoint_every: match workspace.sweep.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY) {
+            Duration::ZERO => None,
+            every => Some(every.as_secs_f64()),
+        },
     })
 }
 
 /// Frames are rewritten as runs end, but not more often than this.
 const FRAMES_EVERY: Duration = Duration::from_secs(60);
+/// Nor so often that more than one part of so many of the time goes into it: those of 100,000 runs take seconds.
+const FRAMES_SHARE: u32 = 50;
 
 /// Event files that grow while runs train, under `results/<sweep>/tensorboard`.
 fn tensorboard(workspace: &Workspace) -> tracker::Live {
@@ -260,7 +308,9 @@ struct Screen<'a> {
     failures: Vec<(RunId, String)>,
     store: &'a Store,
     name: &'a str,
+    /// When frames were last written, and how long to wait from then.
     written: Instant,
+    pause: Duration,
 }
 
 impl Observer for Screen<'_> {
@@ -274,10 +324,12 @@ impl Observer for Screen<'_> {
         if let Some(warning) = self.tensorboard.as_mut().and_then(|live| live.note(note)) {
             self.progress.note(&Note::Warning(warning));
         }
-        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > FRAMES_EVERY {
+        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
+            let start = Instant::now();
             // What cannot be written now is written, or said, at the end.
             let _ = study::write_frames(self.store, self.name);
             self.written = Instant::now();
+            self.pause = FRAMES_EVERY.max(start.elapsed() * FRAMES_SHARE);
         }
     }
 

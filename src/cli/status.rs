@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::workspace::results_root;
 use super::{Exit, Places, print};
+use crate::record::bulk::Ending;
 use crate::record::lock::Holder;
 use crate::record::store::Store;
 
@@ -35,23 +36,24 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let holder = store.holder();
     let mut lines = Vec::new();
     for name in store.sweeps()? {
-        let Some(manifest) = store.manifest(&name)? else { continue };
+        let Some(ids) = store.planned(&name)? else { continue };
         let mut line = Line {
             running: holder.clone().filter(|h| h.sweep == name),
             sweep: name,
-            runs: manifest.runs.len(),
+            runs: ids.len(),
             done: 0,
             collapsed: 0,
             failed: 0,
             left: 0,
         };
-        for (id, _) in &manifest.runs {
-            match store.read(id)? {
-                Some(record) if record.failure().is_some() => line.failed += 1,
-                Some(record) => {
+        for ending in store.view_each(&ids)? {
+            match ending {
+                Some(Ending::Failed) => line.failed += 1,
+                Some(Ending::Done { collapsed }) => {
                     line.done += 1;
-                    line.collapsed += usize::from(record.outcome().is_some_and(|o| o.collapsed));
+                    line.collapsed += usize::from(collapsed);
                 }
+                Some(Ending::Stopped) => line.done += 1,
                 None => line.left += 1,
             }
         }

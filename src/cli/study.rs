@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rayon::prelude::*;
 
 use super::overlaps;
 use crate::frame::{self, Study};
 use crate::plan::{Run, RunId};
+use crate::record::bulk::Unnamed;
 use crate::record::store::{Manifest, Store};
 use crate::record::{Provenance, Record};
 
@@ -96,12 +96,10 @@ fn counted(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
 /// # Errors
 /// Records that cannot be read.
 pub fn records(store: &Store, manifest: &Manifest) -> Result<Vec<Record>> {
-    let read = |(id, run): &(RunId, Run)| -> Result<Option<Record>> {
-        // Another sweep may have made the record and call model or mode by other names.
-        Ok(store.read(id)?.map(|record| Record { run: run.clone(), ..record }))
-    };
-    let records: Result<Vec<Option<Record>>> = manifest.runs.par_iter().map(read).collect();
-    Ok(records?.into_iter().flatten().collect())
+    let found: Vec<Option<Unnamed>> = store.view_each(manifest.runs.iter().map(|(id, _)| id))?;
+    // Another sweep may have made the record and call model or mode by other names.
+    let named = |(record, (_, run)): (Option<Unnamed>, &(RunId, Run))| Some(record?.with(run.clone()));
+    Ok(found.into_iter().zip(&manifest.runs).filter_map(named).collect())
 }
 
 #[cfg(test)]

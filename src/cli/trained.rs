@@ -18,7 +18,7 @@ use crate::record::{End, Record};
 use crate::schedule::local::{self, Interrupts, Options};
 use crate::schedule::{Conversation, Silence};
 use crate::schedule::{Finish, Limits, Ticket};
-use crate::spec::{RunTable, Slots};
+use crate::spec::RunTable;
 use crate::task::Task;
 
 /// Ids that are named where several begin alike.
@@ -165,10 +165,10 @@ impl Source {
         // The checkpoint of a training that is put aside, and θ, lie among the results.
         let lock = run::take_lock(store, &workspace.sweep.name)?;
         let worker = devices::worker_program()?;
-        let slots = devices::slots(&worker, self.device.as_deref(), &workspace.sweep.run, Some(Slots::Count(1)))?;
+        let slot = devices::one_slot(&worker, self.device.as_deref(), &workspace.sweep.run)?;
         let options = Options {
             worker,
-            slots: slots.into_iter().take(1).collect(),
+            slots: vec![slot],
             commit: env!("SWEEP_COMMIT").to_owned(),
             limits: Limits::default(),
             interrupts: Interrupts::from_signals()?,
@@ -219,9 +219,8 @@ impl Source {
     /// The worker does not start, or cannot load the model; the user asked to stop.
     pub fn open(&self, trained: &Trained, interrupts: &Interrupts) -> Result<Conversation> {
         let worker = devices::worker_program()?;
-        let slots = devices::slots(&worker, self.device.as_deref(), &RunTable::default(), Some(Slots::Count(1)))?;
-        let slot = slots.first().ok_or_else(|| Refusal("there is no device; --device cpu names one".to_owned()))?;
-        let mut worker = Conversation::start(&worker, slot, interrupts.clone())?;
+        let slot = devices::one_slot(&worker, self.device.as_deref(), &RunTable::default())?;
+        let mut worker = Conversation::start(&worker, &slot, interrupts.clone())?;
         let opening = Opening {
             run: trained.record.run.clone(),
             labels: trained.task.labels.clone(),

@@ -171,9 +171,8 @@ impl Workspace {
                 faults.push(Fault::new(span, title, "this model").help(format!("set max_length to {most} or less")));
             }
         }
-        faults.extend(unsuited(&sweep, &drafts, |run| {
-            let (config, labels) =
-                (&models.get(&run.model.name)?.1, tasks.get(&run.task.name)?.labels.outputs() as i64);
+        let size = |model: &str, task: &str| {
+            let (config, labels) = (&models.get(model)?.1, tasks.get(task)?.labels.outputs() as i64);
             let parameters = config.parameters(labels);
             Some(Size {
                 layers: config.own_layers(),
@@ -181,7 +180,8 @@ impl Workspace {
                 parameters: model::count(&parameters),
                 head: model::count(parameters.iter().filter(|parameter| parameter.role == Role::Head)),
             })
-        }));
+        };
+        faults.extend(unsuited(&sweep, &drafts, size));
         if !faults.is_empty() {
             return Err(sweep.faults(faults).into());
         }
@@ -278,14 +278,18 @@ impl Workspace {
 }
 
 /// A fault for every mode whose numbers do not suit a model, or each other.
-fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&Run) -> Option<Size>) -> Vec<Fault> {
-    let mut seen: HashSet<(&str, &str, Size, String)> = HashSet::new();
+fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&str, &str) -> Option<Size>) -> Vec<Fault> {
+    let mut sizes: HashMap<(&str, &str), Option<Size>> = HashMap::new();
+    let mut seen: HashMap<(&str, &str, Size), HashSet<Vec<(&str, String)>>> = HashMap::new();
     let mut faults = Vec::new();
     for run in runs {
-        let numbers: String = run.method.numbers.iter().map(|(name, value)| format!("{name}={value} ")).collect();
-        let Some(size) = size(run).filter(|&size| seen.insert((&run.model.name, &run.mode, size, numbers))) else {
+        // Of few models and tasks many runs are made.
+        let (model, task) = (run.model.name.as_str(), run.task.name.as_str());
+        let Some(size) = *sizes.entry((model, task)).or_insert_with(|| size(model, task)) else { continue };
+        let numbers = run.method.numbers.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
+        if !seen.entry((model, &run.mode, size)).or_default().insert(numbers) {
             continue;
-        };
+        }
         if let Err(why) = method::check(&run.method, &size) {
             let title = format!("mode \"{}\" cannot be trained on {}", run.mode, run.model.name);
             let help = format!(

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::disk::readable;
+use super::permissions::readable;
 use super::reference::is_commit;
 use super::{Error, Hub, Reference, has_model, verify};
 

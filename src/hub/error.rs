@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Reference, known};
+use crate::disk::bytes;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,16 +79,4 @@ fn token_advice(has_token: bool, file: &std::path::Path) -> String {
     } else {
         format!("a token of yours goes into HF_TOKEN, or into the file {}", file.display())
     }
-}
-
-/// `433.2 MB`, in powers of 1000 as the hub counts.
-pub fn bytes(n: u64) -> String {
-    let (mut value, mut unit) = (n as f64, "bytes");
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    if unit == "bytes" { format!("{n} bytes") } else { format!("{value:.1} {unit}") }
 }

@@ -11,7 +11,8 @@ use super::cache::Snapshot;
 use super::client::{Ask, Failing, Trouble, broken, header, odd};
 use super::files::{is_index, model_files, shards_in, shards_of};
 use super::reference::is_commit;
-use super::{Error, Hub, Reference, free_bytes, verify};
+use super::{Error, Hub, Reference, verify};
+use crate::disk::free_bytes;
 use crate::model;
 
 /// More than any list of files or index of shards has, in bytes.

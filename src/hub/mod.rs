@@ -7,11 +7,11 @@
 
 mod cache;
 mod client;
-mod disk;
 mod error;
 mod fetch;
 mod files;
 pub mod known;
+mod permissions;
 mod reference;
 mod rows;
 pub mod sets;
@@ -19,9 +19,9 @@ mod settings;
 mod tasks;
 mod verify;
 
+pub use crate::disk::bytes;
 pub use cache::{Cached, Snapshot};
-pub use disk::free_bytes;
-pub use error::{Error, bytes};
+pub use error::Error;
 pub use fetch::{Choose, Fetched, Remote, Watch};
 pub use files::{has_model, model_files};
 pub use reference::Reference;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::disk::readable;
+use super::permissions::readable;
 use super::rows::{Converted, convert};
 use super::sets::{self, File, Set};
 use super::{Error, Hub, Reference, Remote, Watch};

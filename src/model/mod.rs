@@ -11,6 +11,8 @@ mod modernbert;
 mod parameter;
 mod xlnet;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +27,8 @@ pub use modernbert::{Attention, ModernBert};
 pub use parameter::Parameter;
 pub use xlnet::XlNet;
 
+/// Bytes of a file that are hashed at a time.
+const PIECE: usize = 8 << 20;
 /// Files of a model folder besides its weights that determine what a run computes. Those behind `vocab.txt` came later: a
 /// folder without them has the fingerprint that it always had.
 const CONTENT: &[&str] = &[
@@ -104,15 +108,26 @@ pub fn fingerprint(folder: &Path) -> Result<String> {
         if !path.is_file() {
             continue;
         }
-        let mut file = blake3::Hasher::new();
-        file.update_mmap_rayon(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        all.update(name.as_bytes());
-        all.update(file.finalize().as_bytes());
+        let hash = hash_of(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        all.update(name.as_bytes()).update(hash.as_bytes());
     }
     if let Some(map) = further_special_tokens(folder) {
         all.update(b"special_tokens_map.json").update(blake3::hash(&map).as_bytes());
     }
     Ok(all.finalize().to_hex()[..20].to_owned())
+}
+
+/// In pieces, so that no more of a large file is in memory at a time.
+fn hash_of(path: &Path) -> std::io::Result<blake3::Hash> {
+    let mut file = File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = vec![0; PIECE.min(file.metadata()?.len() as usize + 1)];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finalize()),
+            n => hasher.update_rayon(&piece[..n]),
+        };
+    }
 }
 
 /// special_tokens_map.json where it says more than tokenizer_config.json: mostly it repeats that, and then decides nothing.

@@ -134,7 +134,7 @@ impl Log {
         let write = |file: &mut File| {
             file.write_all(&line)?;
             failpoint::pass("written");
-            file.sync_data()
+            sync(file)
         };
         if let Err(error) = write(&mut self.file) {
             // Best effort: should it fail too, the next `open` cuts what is torn.
@@ -145,6 +145,12 @@ impl Log {
         self.len += line.len() as u64;
         Ok(())
     }
+}
+
+fn sync(file: &File) -> std::io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCS.set(tests::SYNCS.get() + 1);
+    file.sync_data()
 }
 
 fn line(event: &Event) -> Vec<u8> {
@@ -186,9 +192,28 @@ fn checked(line: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    thread_local! {
+        pub(super) static SYNCS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn an_event_costs_one_append_and_one_sync() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let (mut log, _) = Log::open(&path).unwrap();
+        for n in 0..20 {
+            let (syncs, bytes) = (SYNCS.get(), fs::metadata(&path).unwrap().len());
+            log.append(&event(n)).unwrap();
+            let grown = fs::metadata(&path).unwrap().len() - bytes;
+            assert_eq!((SYNCS.get() - syncs, grown), (1, line(&event(n)).len() as u64));
+        }
+    }
 
     fn event(n: u32) -> Event {
         let id = RunId(format!("{n:020x}"));

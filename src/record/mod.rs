@@ -1,11 +1,14 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+pub mod bulk;
 mod failure;
 pub mod lock;
 pub mod log;
 pub mod mask;
+mod pack;
 pub mod parts;
+mod rows;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -133,12 +136,23 @@ pub struct Provenance {
     pub seconds: BTreeMap<String, f64>,
     /// Peak resident memory of the worker process during the run, MiB.
     pub peak_memory_mib: f64,
+    /// Most memory that the worker process took of its GPU, MiB; absent on a CPU and where it could not be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_device_memory_mib: Option<f64>,
     /// 1 for the first attempt.
     pub attempt: u32,
     /// Examples of one forward and backward pass, where memory was too small for those of the recipe. A step still sums
     /// up the recipe's batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<u32>,
+    /// How often the run went on from a checkpoint; `seconds` are those of all its parts.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub resumed: u32,
+}
+
+/// What a record need not say.
+fn is_never(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Provenance {

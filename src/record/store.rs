@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::rows::{Rows, holds};
 use super::{FORMAT, Record};
 use crate::failpoint;
 use crate::plan::{Run, RunId};
@@ -23,9 +23,11 @@ pub struct Store {
 }
 
 /// The runs that a sweep asked for, so that it can be reported without its inputs at hand.
+///
+/// `Runs` is how they are held: owned, borrowed from a plan while it is written, or as ids alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct Manifest<Runs = Vec<(RunId, Run)>> {
     pub format: u32,
     /// The sweep's name.
     pub name: String,
@@ -42,7 +44,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, String>,
     /// In the order of the plan.
-    pub runs: Vec<(RunId, Run)>,
+    pub runs: Runs,
 }
 
 impl Store {
@@ -56,6 +58,10 @@ impl Store {
 
     pub fn run_folder(&self, id: &RunId) -> PathBuf {
         self.runs().join(&id.0)
+    }
+
+    pub(super) fn record_path(&self, id: &RunId) -> PathBuf {
+        self.run_folder(id).join("record.json")
     }
 
     pub fn sweep_folder(&self, name: &str) -> PathBuf {
@@ -77,7 +83,7 @@ impl Store {
 
     /// Puts a record in its run's folder; after a crash at any moment the old record or the new one is there.
     pub fn write(&self, record: &Record) -> Result<()> {
-        replace_json(&self.run_folder(&record.id).join("record.json"), record)
+        replace_json(&self.record_path(&record.id), record)
     }
 
     /// The record of a run, or `None` where it has not ended yet.
@@ -85,18 +91,7 @@ impl Store {
     /// # Errors
     /// A file that is there and is no record.
     pub fn read(&self, id: &RunId) -> Result<Option<Record>> {
-        let path = self.run_folder(id).join("record.json");
-        read_json(&path, "Delete this file, and `sweep run` does the run again; or restore it.")
-    }
-
-    /// Every record there is, sorted by id.
-    ///
-    /// # Errors
-    /// One file that is no record.
-    pub fn read_all(&self) -> Result<Vec<Record>> {
-        let ids = self.ids()?;
-        let records: Result<Vec<Option<Record>>> = ids.par_iter().map(|id| self.read(id)).collect();
-        Ok(records?.into_iter().flatten().collect())
+        read_json(&self.record_path(id), "Delete this file, and `sweep run` does the run again; or restore it.")
     }
 
     /// The ids of the runs that have a folder, sorted.
@@ -119,14 +114,29 @@ impl Store {
         Ok(ids)
     }
 
-    /// Puts a sweep's manifest in its folder, in place of an older one.
-    pub fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        replace_json(&self.manifest_path(&manifest.name), manifest)
+    /// Puts a sweep's manifest in its folder, in place of an older one; says whether that was another one.
+    pub fn write_manifest<Runs: Serialize>(&self, manifest: &Manifest<Runs>) -> Result<bool> {
+        let path = self.manifest_path(&manifest.name);
+        let write = |to: &mut dyn Write| {
+            manifest.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, Rows::default()))?;
+            to.write_all(b"\n")
+        };
+        let is_new = !holds(&path, write);
+        if is_new {
+            replace_by(&path, write)?;
+        }
+        Ok(is_new)
     }
 
     /// The manifest that the last `sweep run` of this sweep left.
     pub fn manifest(&self, name: &str) -> Result<Option<Manifest>> {
-        read_json(&self.manifest_path(name), "Delete this file, and `sweep run` writes it anew; or restore it.")
+        read_json(&self.manifest_path(name), MEND_MANIFEST)
+    }
+
+    /// The ids of the same runs, for who asks no more: what they are takes longer to read than whether they are done.
+    pub fn planned(&self, name: &str) -> Result<Option<Vec<RunId>>> {
+        let manifest: Option<Manifest<Vec<(RunId, IgnoredAny)>>> = read_json(&self.manifest_path(name), MEND_MANIFEST)?;
+        Ok(manifest.map(|manifest| manifest.runs.into_iter().map(|(id, _)| id).collect()))
     }
 
     /// Names of the sweeps that were ever run here, sorted.
@@ -150,6 +160,8 @@ impl Store {
     }
 }
 
+const MEND_MANIFEST: &str = "Delete this file, and `sweep run` writes it anew; or restore it.";
+
 fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).with_context(|| format!("cannot write {}", path.display()))?;
     text.push(b'\n');
@@ -159,6 +171,11 @@ fn replace_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// Replaces a file as a whole: temporary file, sync, rename, sync of the folder. Missing folders are made.
 /// One writer a file: the temporary name is fixed, so that a crash leaves at most one of them behind.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    replace_by(path, |to| to.write_all(content))
+}
+
+/// The same for what is made while it is written.
+fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         bail!("{} is no place for a file", path.display());
     };
@@ -166,15 +183,15 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || {
         failpoint::pass("replace");
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
+        write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         failpoint::pass("rename");
         fs::rename(&temporary, path)?;
         failpoint::pass("renamed");
         sync_folder(folder)
     };
-    write().map_err(|error| {
+    write().map_err(|error: io::Error| {
         // Best effort: what is left there does no harm, and the error that matters is the first one.
         let _ = fs::remove_file(&temporary);
         explain(error, path)
@@ -196,13 +213,14 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     sync_folder(folder.parent().unwrap_or(folder)).map_err(|error| explain(error, folder))
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+/// Waits until the names in a folder are on the disk.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
 /// Says what an error of the file system means to the user, and what to do.
-pub(super) fn explain(error: std::io::Error, path: &Path) -> anyhow::Error {
+pub(super) fn explain(error: io::Error, path: &Path) -> anyhow::Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ": no space left. Make room (the folder `cache` of the results can go) and start again"

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::local::{Interrupts, Slot};
+use super::local::Interrupts;
 use super::process::Process;
+use super::slot::Slot;
 use super::state::{Event, Exit, Worker};
 use crate::protocol::{Message, Order};
 
@@ -24,6 +25,8 @@ pub enum Silence {
     Refused(String),
     #[error("the worker process died ({}). {}", .0.how, words(.0))]
     Died(Exit),
+    #[error("the worker gave no answer in time")]
+    Late,
     #[error("cannot keep the worker's log: {0}")]
     NoLog(std::io::Error),
 }
@@ -46,15 +49,26 @@ impl Conversation {
     /// # Errors
     /// The worker does not become ready; the user asked to stop.
     pub fn start(worker: &Path, slot: &Slot, interrupts: Interrupts) -> Result<Conversation, Silence> {
+        let conversation = Conversation::begin(worker, slot, interrupts)?;
+        conversation.ready()?;
+        Ok(conversation)
+    }
+
+    /// Starts a worker and does not wait for it.
+    pub(super) fn begin(worker: &Path, slot: &Slot, interrupts: Interrupts) -> Result<Conversation, Silence> {
         let log = tempfile::tempdir().map_err(Silence::NoLog)?;
         let (sender, events) = mpsc::channel();
         let own = Worker { slot: 0, life: 0 };
         let path = log.path().join("log.txt");
-        let process = Process::spawn(worker, &slot.device, slot.threads, path, own, &sender)
+        let process = Process::spawn(worker, slot, path, own, &sender)
             .map_err(|error| Silence::NoStart(Exit { how: error.to_string(), ..Exit::default() }))?;
-        let conversation = Conversation { process, events, interrupts, _log: log };
-        match conversation.hear() {
-            Ok(_) => Ok(conversation),
+        Ok(Conversation { process, events, interrupts, _log: log })
+    }
+
+    /// Waits until the worker can take orders.
+    pub(super) fn ready(&self) -> Result<(), Silence> {
+        match self.hear(None) {
+            Ok(_) => Ok(()),
             Err(Silence::Died(exit)) => Err(Silence::NoStart(exit)),
             Err(other) => Err(other),
         }
@@ -65,19 +79,26 @@ impl Conversation {
     /// # Errors
     /// The worker refuses or dies; the user asked to stop.
     pub fn ask(&mut self, order: &Order) -> Result<Message, Silence> {
-        self.process.order(order);
-        match self.hear()? {
-            Message::Refused { message } => Err(Silence::Refused(message)),
-            answer => Ok(answer),
-        }
+        self.tell(order);
+        self.hear(None)
     }
 
-    fn hear(&self) -> Result<Message, Silence> {
+    /// Gives an order and does not wait for its answer.
+    pub(super) fn tell(&mut self, order: &Order) {
+        self.process.order(order);
+    }
+
+    /// The next thing that the worker says.
+    pub(super) fn hear(&self, deadline: Option<Instant>) -> Result<Message, Silence> {
         loop {
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                return Err(Silence::Late);
+            }
             if self.interrupts.count() > 0 {
                 return Err(Silence::Stopped);
             }
             match self.events.recv_timeout(BEAT) {
+                Ok(Event::From(_, Message::Refused { message })) => return Err(Silence::Refused(message)),
                 Ok(Event::From(_, message)) => return Ok(message),
                 Ok(Event::Exited(_, exit)) => return Err(Silence::Died(exit)),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}

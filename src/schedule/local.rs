@@ -15,13 +15,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::process::Process;
 use super::queue::Ticket;
+use super::slot::Slot;
 use super::state::{Command, Counts, Errand, Event, Exit, Finish, Limits, Note, Place, State, Worker};
 use super::suspend::{self, Clock};
+use crate::device::gauge::Meter;
+use crate::device::peak::Shape;
+use crate::disk::remove_checkpoints;
 use crate::plan::RunId;
-use crate::protocol::{Job, Order};
+use crate::protocol::{Job, Message, Order};
 use crate::record::log::{self, Log, What};
 use crate::record::store::Store;
-use crate::record::{End, FORMAT, Provenance, Record};
+use crate::record::{End, FORMAT, Failure, Provenance, Record};
 
 /// How often interrupts are looked for and the display may move.
 const BEAT: Duration = Duration::from_millis(100);
@@ -29,14 +33,6 @@ const BEAT: Duration = Duration::from_millis(100);
 const ROOM: Duration = Duration::from_millis(500);
 /// What a worker gets to end of itself once there is nothing left to do.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// A place for one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// `cpu`, `cuda:0`.
-    pub device: String,
-    pub threads: u32,
-}
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -179,6 +175,7 @@ pub fn run(
         running: HashMap::new(),
         started: HashMap::new(),
         processes: HashMap::new(),
+        meters: HashMap::new(),
         sender,
     };
     let _suspends = suspend::Listening::start();
@@ -198,8 +195,8 @@ pub fn run(
 
 /// Slots of one device share its memory; those of a CPU all do.
 fn places(slots: &[Slot]) -> Vec<Place> {
-    let first = |slot: &Slot| slots.iter().position(|other| other.device == slot.device).unwrap_or_default();
-    slots.iter().map(|slot| Place { device: first(slot) }).collect()
+    let first = |slot: &Slot| slots.iter().position(|other| other.name() == slot.name()).unwrap_or_default();
+    slots.iter().map(|slot| Place { device: first(slot), room: slot.room }).collect()
 }
 
 struct Driver<'a, 'd> {
@@ -215,6 +212,8 @@ struct Driver<'a, 'd> {
     /// When each of them was handed out, RFC 3339.
     started: HashMap<RunId, String>,
     processes: HashMap<Worker, Process>,
+    /// Of workers on a device whose memory can be looked at.
+    meters: HashMap<Worker, Meter>,
     sender: Sender<Event>,
 }
 
@@ -240,14 +239,19 @@ impl Driver<'_, '_> {
                     continue;
                 }
             }
-            let event = if self.options.interrupts.count() > heard {
+            let mut event = if self.options.interrupts.count() > heard {
                 heard += 1;
                 Some(Event::Interrupt)
             } else {
                 events.recv_timeout(BEAT).ok()
             };
-            if let Some(Event::Exited(worker, _)) = &event {
-                self.processes.remove(worker);
+            match &mut event {
+                Some(Event::Exited(worker, _)) => {
+                    self.processes.remove(worker);
+                    self.meters.remove(worker);
+                }
+                Some(Event::From(worker, Message::Done { id, made, .. })) => self.weigh(*worker, id, made),
+                _ => {}
             }
             if suspend::was_asked() {
                 // Ctrl-Z is for the workers too, which are in groups of their own; time stands still for all.
@@ -318,15 +322,27 @@ impl Driver<'_, '_> {
 
     fn spawn(&mut self, worker: Worker) {
         let Options { worker: program, slots, .. } = self.options;
-        let Slot { device, threads } = &slots[worker.slot];
-        match Process::spawn(program, device, *threads, self.idle_log(worker.slot), worker, &self.sender) {
+        let slot = &slots[worker.slot];
+        match Process::spawn(program, slot, self.idle_log(worker.slot), worker, &self.sender) {
             Ok(process) => {
+                if let Some(gauge) = &slot.gauge {
+                    self.meters.insert(worker, Meter::new(gauge.clone(), process.id()));
+                }
                 self.processes.insert(worker, process);
             }
             Err(error) => {
                 let how = format!("{} cannot be started: {error}", program.display());
                 let _ = self.sender.send(Event::Exited(worker, Exit { how, ..Exit::default() }));
             }
+        }
+    }
+
+    /// Notes what a run took of its device's memory, before its worker gets another.
+    fn weigh(&mut self, worker: Worker, id: &RunId, made: &mut Provenance) {
+        let name = |worker: &Worker| self.options.slots.get(worker.slot).map(Slot::name);
+        let alone = self.processes.keys().all(|other| *other == worker || name(other) != name(&worker));
+        if let (Some(meter), Some(job)) = (self.meters.get_mut(&worker), self.running.get(id)) {
+            made.peak_device_memory_mib = meter.after(Shape::of(&job.run, job.micro_batch), alone);
         }
     }
 
@@ -354,9 +370,16 @@ impl Driver<'_, '_> {
             Some(job) => job.run.clone(),
             None => (self.job)(id)?.run,
         };
+        let goes_on = !matches!(&end, End::Done(_) | End::Failed(Failure::Diverged { .. }));
+        let cache = self.running.get(id).map(|job| job.cache.clone()).filter(|_| !goes_on);
         let record = Record { format: FORMAT, id: id.clone(), run, end, made };
         let store = self.store;
-        self.when_there_is_room(|_| store.write(&record))
+        self.when_there_is_room(|_| store.write(&record))?;
+        // Not before the record is there: a kill in between must not cost the run.
+        if let Some(cache) = cache {
+            remove_checkpoints(&cache, &id.0);
+        }
+        Ok(())
     }
 
     fn append(&mut self, what: What) -> Result<()> {

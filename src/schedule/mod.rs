@@ -2,15 +2,23 @@
 //! a driver that does it (`local`).
 
 mod conversation;
+mod directors;
 mod estimate;
+mod floor;
 pub mod local;
+mod measure;
 mod policy;
 mod process;
 mod queue;
+mod slot;
 pub mod state;
 mod suspend;
 
 pub use conversation::{Conversation, Silence};
-pub use local::{Director, Interrupts, Observer, Options, Slot, Summary, run};
+pub use directors::Directors;
+pub use floor::Floor;
+pub use local::{Director, Interrupts, Observer, Options, Summary, run};
+pub use measure::{Speed, measure};
 pub use queue::{Ease, Ticket};
+pub use slot::Slot;
 pub use state::{Finish, Limits, Note};

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::slot::Slot;
 use super::state::{Event, Exit, Worker};
 use crate::failpoint;
 use crate::protocol::{Message, Order};
@@ -34,7 +35,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program --device D --threads N`; its messages and its end arrive as events of `worker`.
+    /// Starts `program --device D --threads N` for a slot; its messages and its end arrive as events of `worker`.
     /// Until a run has its own log, stderr goes to `log`.
     ///
     /// To be called from a thread that outlives the process: the system ties a child's life to the *thread* that
@@ -44,14 +45,17 @@ impl Process {
     /// The program cannot be started.
     pub(super) fn spawn(
         program: &Path,
-        device: &str,
-        threads: u32,
+        slot: &Slot,
         log: PathBuf,
         worker: Worker,
         events: &Sender<Event>,
     ) -> io::Result<Process> {
         let mut command = Command::new(program);
-        command.arg("--device").arg(device).arg("--threads").arg(threads.to_string());
+        command.arg("--device").arg(&slot.device).arg("--threads").arg(slot.threads.to_string());
+        if !slot.label.is_empty() {
+            command.arg("--label").arg(&slot.label).arg("--hardware").arg(&slot.hardware);
+        }
+        command.envs(slot.env.iter().map(|(variable, content)| (variable, content)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own: the terminal's Ctrl-C is for the coordinator, which then asks for a checkpoint.
         command.process_group(0);
@@ -137,6 +141,10 @@ impl Process {
 
     pub(super) fn go_on(&self) {
         self.group.signal(libc::SIGCONT);
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.group.pid as u32
     }
 }
 

@@ -16,6 +16,10 @@ pub struct Ticket {
     pub shape: u32,
     /// Seconds, by earlier records.
     pub estimate: Option<f64>,
+    /// Runs of one footprint take as much of a device's memory as each other.
+    pub footprint: u32,
+    /// MiB of a device, by earlier records.
+    pub memory: Option<u32>,
     /// Examples in one forward and backward pass, as the recipe has it.
     pub rows: u32,
     /// Train to this step only, where a rule wants to decide there.
@@ -26,7 +30,18 @@ pub struct Ticket {
 impl Ticket {
     /// A first attempt at a whole run of standard priority.
     pub fn new(id: RunId) -> Ticket {
-        Ticket { id, attempt: 1, priority: 0, shape: 0, estimate: None, rows: 16, until: None, ease: Ease::None }
+        Ticket {
+            id,
+            attempt: 1,
+            priority: 0,
+            shape: 0,
+            estimate: None,
+            footprint: 0,
+            memory: None,
+            rows: 16,
+            until: None,
+            ease: Ease::None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A slot is a place for one worker process on a device. Runs are handed out in the order of the queue. A worker that
 //! dies is replaced; what becomes of its run says the policy for that class of failure.
 
+mod memory;
 mod note;
 mod running;
 mod slot;
@@ -58,6 +59,8 @@ pub struct State {
     measured: Measured,
     /// Estimates by records, for shapes that this sweep has not measured yet.
     known: HashMap<u32, f64>,
+    /// MiB of a device that a run of each footprint takes, where one was measured.
+    footprints: HashMap<u32, u32>,
     /// What the first runs died of; `None` once one did not.
     first_errors: Option<Vec<String>>,
     counts: Counts,
@@ -84,6 +87,7 @@ impl State {
             open: false,
             measured: Measured::default(),
             known: HashMap::new(),
+            footprints: HashMap::new(),
             first_errors: Some(Vec::new()),
             counts: Counts::default(),
             held: None,
@@ -144,7 +148,10 @@ impl State {
             sum += rest;
             longest = longest.max(rest);
         }
-        let workers = self.slots.iter().filter(|slot| !slot.is_given_up()).count().max(1);
+        // Where memory decides, not every slot is used.
+        let works =
+            |slot: &&Slot| !slot.is_given_up() && (slot.place.room.is_none() || !matches!(slot.seat, Seat::Empty));
+        let workers = self.slots.iter().filter(works).count().max(1);
         Some((sum / workers as f64).max(longest))
     }
 
@@ -192,6 +199,9 @@ impl State {
     fn admit(&mut self, ticket: Ticket) {
         if let Some(estimate) = ticket.estimate {
             self.known.entry(ticket.shape).or_insert(estimate);
+        }
+        if let Some(memory) = ticket.memory {
+            self.footprints.entry(ticket.footprint).or_insert(memory);
         }
         self.queue.push(ticket);
     }
@@ -245,6 +255,7 @@ impl State {
             Message::Done { id, outcome, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
                     self.measured.add(running.ticket.shape, running.seconds_so_far(now));
+                    self.weigh(slot, &running.ticket, &made);
                     self.end(slot, running, End::Done(*outcome), *made, now, out);
                 }
             }
@@ -274,7 +285,11 @@ impl State {
                 }
             }
             // Answers to orders that a sweep does not give.
-            Message::Opened | Message::Logits { .. } | Message::Exported { .. } | Message::Refused { .. } => {}
+            Message::Opened
+            | Message::Measured { .. }
+            | Message::Logits { .. }
+            | Message::Exported { .. }
+            | Message::Refused { .. } => {}
         }
     }
 
@@ -470,7 +485,9 @@ impl State {
     }
 
     fn cancel(&mut self, id: &RunId, out: &mut Vec<Command>) {
-        let waiting = self.queue.take(id).or_else(|| self.parked.remove(id));
+        let is_it = |slot: &&mut Slot| slot.waiting.as_ref().is_some_and(|ticket| ticket.id == *id);
+        let reserved = self.slots.iter_mut().find(is_it).and_then(|slot| slot.waiting.take()).map(|ticket| *ticket);
+        let waiting = reserved.or_else(|| self.queue.take(id)).or_else(|| self.parked.remove(id));
         if let Some(ticket) = waiting {
             self.counts.failed += 1;
             let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
@@ -538,6 +555,11 @@ impl State {
             Seat::Starting => self.slots[slot].strikes += 1,
             Seat::Idle | Seat::Leaving | Seat::Empty => {}
         }
+        if self.slots[slot].is_given_up()
+            && let Some(ticket) = self.slots[slot].waiting.take()
+        {
+            self.queue.push_front(*ticket);
+        }
         if self.slots[slot].is_given_up() && self.slots.iter().any(|slot| !slot.is_given_up()) {
             let said = if exit.tail.is_empty() { String::new() } else { format!(": {}", exit.tail) };
             out.push(Command::Show(Note::Warning(format!(
@@ -568,10 +590,14 @@ impl State {
         let mut wanted = self.queue.len().saturating_sub(starting);
         for slot in 0..self.slots.len() {
             let is_free = matches!(self.slots[slot].seat, Seat::Empty) && !self.slots[slot].is_given_up();
-            if wanted > 0 && is_free && !self.is_reserved(slot) {
-                wanted -= 1;
+            // The worker of a run that waits may have died meanwhile.
+            let waits = self.slots[slot].waiting.is_some();
+            let is_wanted = waits || (wanted > 0 && self.may_start_on(slot));
+            if is_wanted && is_free && !self.is_reserved(slot) {
+                wanted = wanted.saturating_sub(1);
                 let place = &mut self.slots[slot];
                 place.life += 1;
+                place.held = 0;
                 place.seat = Seat::Starting;
                 out.push(Command::Spawn(Worker { slot, life: place.life }));
             }
@@ -598,36 +624,24 @@ impl State {
             None => self.queue.take_first(in_time),
         };
         let Some(ticket) = next else { return };
-        if ticket.ease >= Ease::Alone {
-            if self.others_on(slot) > 0 {
-                // The others on this device come to their ends first.
-                self.slots[slot].waiting = Some(Box::new(ticket));
-                return;
-            }
-            self.clear_device_of(slot, out);
+        if !self.make_room(slot, &ticket, out) {
+            // The others on this device come to their ends first.
+            self.slots[slot].waiting = Some(Box::new(ticket));
+            return;
         }
+        self.hold_memory(slot, &ticket);
         let id = ticket.id.clone();
         let errand =
             Errand { id: id.clone(), attempt: ticket.attempt, until: ticket.until, micro_batch: ticket.micro_batch() };
         out.push(Command::Append(What::Started { id: id.clone(), slot, attempt: ticket.attempt }));
         out.push(Command::Train(Worker { slot, life: self.slots[slot].life }, errand));
         out.push(Command::Show(Note::Started { slot, id, attempt: ticket.attempt }));
-        self.slots[slot].seat = Seat::Running(Box::new(Running::new(ticket, now)));
+        let alone = self.goes_alone(slot, &ticket);
+        self.slots[slot].seat = Seat::Running(Box::new(Running::new(ticket, alone, now)));
         let device = self.slots[slot].place.device;
         if self.others_on(slot) > 0 {
             let on_device = self.slots.iter_mut().filter(|other| other.place.device == device);
             on_device.filter_map(Slot::running_mut).for_each(|running| running.was_shared = true);
-        }
-    }
-
-    /// Idle workers hold memory too.
-    fn clear_device_of(&mut self, slot: usize, out: &mut Vec<Command>) {
-        let device = self.slots[slot].place.device;
-        for (index, other) in self.slots.iter_mut().enumerate().filter(|&(index, _)| index != slot) {
-            if other.place.device == device && matches!(other.seat, Seat::Idle | Seat::Starting) {
-                other.seat = Seat::Leaving;
-                out.push(Command::Kill(Worker { slot: index, life: other.life }));
-            }
         }
     }
 

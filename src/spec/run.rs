@@ -159,14 +159,15 @@ pub(super) fn read(table: Table) -> RunTable {
 /// `[run] devices`; `None` is "auto".
 fn devices(table: &Table) -> Option<Vec<String>> {
     let devices = table.placed_texts("devices")?;
-    let help = "write devices = \"auto\", or a list of \"cpu\", \"cuda:0\", \"cuda:1\", …";
+    let help = "write devices = \"auto\", or a list of \"cpu\", \"cuda:0\", \"GPU-<uuid>\", \"MIG-<uuid>\"";
     if let (true, Some(entry)) = (devices.is_empty(), table.get("devices")) {
         table.faults().add(Fault::new(entry.span(), "devices is empty", "nothing to train on").help(help));
     }
     let alone = devices.len() == 1;
     for (device, span) in &devices {
         let index = device.strip_prefix("cuda:").and_then(|index| index.parse::<u32>().ok());
-        let is_gpu = index.is_some_and(|index| *device == format!("cuda:{index}"));
+        let is_number = index.is_some_and(|index| *device == format!("cuda:{index}"));
+        let is_gpu = is_number || ["GPU-", "MIG-"].iter().any(|kind| device.len() > 4 && device.starts_with(kind));
         if device == "auto" && !alone {
             table.faults().add(Fault::new(span.clone(), "\"auto\" stands alone", "among other devices").help(help));
         } else if !["auto", "cpu"].contains(&device.as_str()) && !is_gpu {

@@ -6,7 +6,9 @@ mod after;
 mod apply;
 mod arena;
 mod cuda;
+mod fault;
 mod log;
+mod measure;
 mod network;
 mod orders;
 mod serve;
@@ -16,7 +18,7 @@ mod warm;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sweep::{kept, method, model, plan, protocol, record, task};
+use sweep::{disk, kept, method, model, plan, protocol, record, task};
 
 /// Trains the runs that `sweep run` orders. Not meant to be started by hand.
 #[derive(Parser)]
@@ -25,6 +27,12 @@ struct Arguments {
     /// cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// What records call the device; it may be the only one that this process sees.
+    #[arg(long)]
+    label: Option<String>,
+    /// What the device's hardware calls itself, where somebody knows it already.
+    #[arg(long)]
+    hardware: Option<String>,
     /// CPU threads of this process.
     #[arg(long, default_value_t = 1)]
     threads: u32,
@@ -40,7 +48,7 @@ fn main() -> ExitCode {
     if arguments.probe {
         return serve::probe();
     }
-    serve::serve(&arguments.device, arguments.threads)
+    serve::serve(&arguments)
 }
 
 /// Training frees and allocates the same tensors in every step. By default the top of the heap goes back to the system

@@ -2,38 +2,53 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::Arguments;
 use crate::after::{self, Stages};
 use crate::apply::Bench;
 use crate::cuda;
+use crate::fault;
 use crate::log;
+use crate::measure::measure;
 use crate::orders::Orders;
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
+use crate::train::checkpoint::Spent;
 use crate::train::{Ending, Listener, Places};
 use crate::warm::Warm;
 
-/// Takes orders until standard input ends.
-pub fn serve(device_name: &str, threads: u32) -> ExitCode {
+/// Exit code of a worker that SIGTERM ended: its run, if it had one, stands at its last checkpoint.
+const PREEMPTED: u8 = 75; // EX_TEMPFAIL of sysexits.h
+
+/// Between two checkpoints a run trains at least so many times as long as the last one took to write: a slow disk makes
+/// checkpoints rarer, not runs endless.
+const SAVING: f64 = 4.0;
+
+/// Takes orders until standard input ends, or SIGTERM comes.
+pub fn serve(arguments: &Arguments) -> ExitCode {
+    let Arguments { device: own_name, threads, label, hardware, .. } = arguments;
+    let threads = *threads;
     tch::set_num_threads(threads as i32);
     tch::set_num_interop_threads(1);
     // Only a second call fails, and then the pool of the first one stands.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
-    let device = match cuda::device(device_name) {
+    let device = match cuda::device(own_name) {
         Ok(device) => device,
         Err(message) => {
             log::line(&message);
             return ExitCode::FAILURE;
         }
     };
-    let hardware =
-        cuda::devices().into_iter().find(|(name, _)| name == device_name).map_or_else(String::new, |(_, n)| n);
+    let found = || cuda::devices().into_iter().find(|(name, _)| name == own_name).map(|(_, hardware)| hardware);
+    let hardware = hardware.clone().filter(|name| !name.is_empty()).or_else(found).unwrap_or_default();
+    let device_name = label.as_ref().unwrap_or(own_name);
     say(&Message::Ready {
-        device: device_name.to_owned(),
+        device: device_name.clone(),
         device_name: hardware.clone(),
         libtorch: cuda::LIBTORCH.to_owned(),
         threads,
@@ -46,6 +61,10 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
             Order::Train(job) => job,
             // Heard on the thread of the orders.
             Order::Pause => continue,
+            Order::Measure { job, seconds } => {
+                say(&measured(&job, seconds, &mut warm));
+                continue;
+            }
             order => {
                 say(&bench.answer(order));
                 continue;
@@ -60,11 +79,20 @@ pub fn serve(device_name: &str, threads: u32) -> ExitCode {
             threads,
             started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             attempt: job.attempt,
+            micro_batch: job.micro_batch,
             ..Provenance::default()
         };
         say(&work(&job, &mut warm, &orders, made));
     }
-    ExitCode::SUCCESS
+    if orders.is_terminated() { ExitCode::from(PREEMPTED) } else { ExitCode::SUCCESS }
+}
+
+fn measured(job: &Job, seconds: f64, warm: &mut Warm) -> Message {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    match measure(job, span, warm) {
+        Ok((examples, seconds)) => Message::Measured { examples, seconds, peak_memory_mib: peak_memory_mib() },
+        Err(error) => Message::Refused { message: format!("{error:#}") },
+    }
 }
 
 /// Prints what this machine can train on, a `protocol::Probe`.
@@ -82,10 +110,12 @@ pub fn probe() -> ExitCode {
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {
     let id = job.id.clone();
     forget_peak_memory();
-    let mut listener = Reporter { job, orders, phases: Phases::default() };
+    let saved = Instant::now();
+    let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved, saving: Duration::ZERO };
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
-    let ending = others.and_then(|others| {
+    let train = |listener: &mut Reporter| {
+        let others = others?;
         let (subject, data) = warm.take(job)?;
         subject.reset(job.run.seed, &job.run.recipe);
         let places = Places {
@@ -95,17 +125,29 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
             log_every: job.log_every,
             id: id.0.clone(),
         };
-        let stages = Stages { model: &job.model, others: &others, keep: job.keep };
-        after::complete(&job.run, &job.task, subject, &data, &places, &stages, &mut listener)
-    });
-    made.seconds = listener.phases.finish();
+        let (keep, micro_batch) = (job.keep, job.micro_batch);
+        let stages = Stages { model: &job.model, others: &others, keep, micro_batch };
+        after::complete(&job.run, &job.task, subject, &data, &places, &stages, listener)
+    };
+    let ending = catch_unwind(AssertUnwindSafe(|| train(&mut listener)));
+    let Spent { seconds, resumed } = listener.spent();
+    (made.seconds, made.resumed) = (seconds, resumed);
     made.peak_memory_mib = peak_memory_mib();
     let made = Box::new(made);
+    let ending = match ending {
+        Ok(ending) => ending,
+        Err(panic) => {
+            // The next run gets its model anew, into memory that is free.
+            warm.forget();
+            let Some(failure) = fault::of_panic(panic.as_ref()) else { resume_unwind(panic) };
+            return Message::Failed { id, failure, made };
+        }
+    };
     match ending {
         Ok(Ending::Done(outcome)) => Message::Done { id, outcome: Box::new(outcome), made },
         Ok(Ending::Diverged { step }) => Message::Failed { id, failure: Failure::Diverged { step }, made },
         Ok(Ending::Paused { step }) => Message::Paused { id, step },
-        Err(error) => Message::Failed { id, failure: Failure::Refused { message: format!("{error:#}") }, made },
+        Err(error) => Message::Failed { id, failure: fault::of_error(&error), made },
     }
 }
 
@@ -114,6 +156,19 @@ struct Reporter<'a> {
     job: &'a Job,
     orders: &'a Orders,
     phases: Phases,
+    /// What earlier parts of this run took.
+    before: Option<Spent>,
+    /// When the last checkpoint was written, or the run began.
+    saved: Instant,
+    /// How long that took.
+    saving: Duration,
+}
+
+impl Reporter<'_> {
+    fn note_saving(&mut self) {
+        self.saved = Instant::now();
+        self.saving = self.phases.current.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+    }
 }
 
 impl Listener for Reporter<'_> {
@@ -128,6 +183,36 @@ impl Listener for Reporter<'_> {
 
     fn pause(&mut self) -> bool {
         self.orders.pause_asked()
+    }
+
+    fn is_save_due(&mut self) -> bool {
+        let least = self.saving.as_secs_f64() * SAVING;
+        self.job.checkpoint_every.is_some_and(|every| self.saved.elapsed().as_secs_f64() >= every.max(least))
+    }
+
+    fn saved(&mut self, step: u32) {
+        self.note_saving();
+        say(&Message::Checkpointed { id: self.job.id.clone(), step });
+    }
+
+    fn not_saved(&mut self, why: &str) {
+        self.note_saving();
+        log::line(&format!("the run goes on without this checkpoint: {why}"));
+    }
+
+    fn spent(&mut self) -> Spent {
+        let before = self.before.clone().unwrap_or_default();
+        let mut seconds = before.seconds;
+        for (phase, own) in self.phases.so_far() {
+            *seconds.entry(phase).or_default() += own;
+        }
+        // To the millisecond.
+        seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
+        Spent { seconds, resumed: before.resumed }
+    }
+
+    fn taken_up(&mut self, spent: Spent) {
+        self.before = Some(Spent { resumed: spent.resumed + 1, ..spent });
     }
 }
 
@@ -149,11 +234,12 @@ impl Phases {
         }
     }
 
-    /// Seconds per phase, to the millisecond.
-    fn finish(&mut self) -> BTreeMap<String, f64> {
-        self.close();
-        self.seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
-        std::mem::take(&mut self.seconds)
+    /// Seconds per phase up to now.
+    fn so_far(&mut self) -> BTreeMap<String, f64> {
+        if let Some((name, _)) = self.current {
+            self.enter(name);
+        }
+        self.seconds.clone()
     }
 }
 

@@ -42,6 +42,11 @@ impl Warm {
         Warm { device, subject: None, data: Vec::new() }
     }
 
+    /// Lets the model go, and with it the memory that it holds.
+    pub fn forget(&mut self) {
+        self.subject = None;
+    }
+
     /// Model and data of a job, loaded only if they are not here yet.
     pub fn take(&mut self, job: &Job) -> Result<(&mut Subject, Arc<Loaded>)> {
         let (run, labels) = (&job.run, &job.task.labels);

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use super::sandbox::{Sandbox, tiny_sweep};
 
 /// As named by `src/failpoint.rs`.
-const POINTS: [&str; 10] =
-    ["lock", "locked", "append", "written", "synced", "replace", "rename", "renamed", "spawn", "spawned"];
+const POINTS: [&str; 12] = [
+    "lock", "locked", "lease", "leased", "append", "written", "synced", "replace", "rename", "renamed", "spawn",
+    "spawned",
+];
 
 fn sweep(seeds: u32, steps: u32) -> String {
     let grid = format!("mode = [\"vanilla\"]\nseed = {{ from = 1, to = {seeds} }}");

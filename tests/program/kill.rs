@@ -106,14 +106,88 @@ fn a_run_put_aside_goes_on_bit_for_bit() {
     assert!(stopped > 0, "no run was ever interrupted: the test proves nothing");
     paused.expect(0, &["run", "sweep.toml"]);
     assert_eq!(scores(&paused), scores(&calm));
-    let losses = |sandbox: &Sandbox| -> Vec<String> {
-        let ids: Vec<String> = sandbox.records().iter().filter_map(|r| Some(r["id"].as_str()?.to_owned())).collect();
-        let read = |id: &String| {
-            std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps")
-        };
-        let text: String = ids.iter().map(read).collect();
-        text.lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(",")).collect()
-    };
     assert_eq!(losses(&paused), losses(&calm));
-    assert!(!paused.path("results/cache/checkpoints").read_dir().is_ok_and(|mut d| d.next().is_some()));
+    assert!(checkpoints(&paused).is_empty());
+}
+
+/// Every line of every steps.csv, without the clock.
+fn losses(sandbox: &Sandbox) -> Vec<String> {
+    let ids: Vec<String> = sandbox.records().iter().filter_map(|r| Some(r["id"].as_str()?.to_owned())).collect();
+    let read =
+        |id: &String| std::fs::read_to_string(sandbox.path(&format!("results/runs/{id}/steps.csv"))).expect("steps");
+    let text: String = ids.iter().map(read).collect();
+    text.lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(",")).collect()
+}
+
+/// Folders of checkpoints, `<run>/<step>`.
+fn checkpoints(sandbox: &Sandbox) -> Vec<std::path::PathBuf> {
+    let within = |folder: std::path::PathBuf| folder.read_dir().into_iter().flatten().flatten().map(|e| e.path());
+    within(sandbox.path("results/cache/checkpoints")).flat_map(within).collect()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Long enough that kills meet them in the middle, and written down often.
+fn long_runs() -> String {
+    let grid = "mode = [\"child-f\", \"dps-mix+sage\"]\np = [0.3]\nseed = [1]";
+    tiny_sweep(grid, "epochs = 60\nlr = 1e-3\nlog_every = 1") + "[run]\ncheckpoint_every = \"100ms\"\n"
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit() {
+    let calm = Sandbox::with(&long_runs());
+    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    let killed = Sandbox::with(&long_runs());
+    for _ in 0..3 {
+        let before = checkpoints(&killed);
+        let mut coordinator = killed
+            .command(&["run", "sweep.toml", "--slots-per-device", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a start");
+        wait_until("a new checkpoint", || checkpoints(&killed).iter().any(|folder| !before.contains(folder)));
+        // Some steps beyond it, which are lost.
+        std::thread::sleep(Duration::from_millis(60));
+        coordinator.kill().expect("SIGKILL");
+        coordinator.wait().expect("an end");
+    }
+    killed.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    assert_eq!(scores(&killed), scores(&calm));
+    assert_eq!(losses(&killed), losses(&calm));
+    let resumed: u64 = killed.records().iter().map(|r| r["made"]["resumed"].as_u64().unwrap_or(0)).sum();
+    assert!(resumed >= 2, "taken up {resumed} times");
+    assert!(calm.records().iter().all(|r| r["made"].get("resumed").is_none()));
+    assert!(checkpoints(&killed).is_empty() && checkpoints(&calm).is_empty());
+}
+
+/// Slurm, or whoever looks after the machine, asks a worker itself to end.
+#[test]
+fn a_worker_that_is_asked_to_end_leaves_a_checkpoint_and_its_run_goes_on_in_another() {
+    let calm = Sandbox::with(&long_runs());
+    calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "1"]);
+    let sandbox = Sandbox::with(&long_runs());
+    let coordinator = sandbox
+        .command(&["run", "sweep.toml", "--slots-per-device", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a start");
+    wait_until("a checkpoint", || !checkpoints(&sandbox).is_empty());
+    let asked = workers_of(&sandbox);
+    asked.iter().for_each(|&pid| kill(pid, "-TERM"));
+    let output = coordinator.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(scores(&sandbox), scores(&calm));
+    assert_eq!(losses(&sandbox), losses(&calm));
+    let resumed: u64 = sandbox.records().iter().map(|r| r["made"]["resumed"].as_u64().unwrap_or(0)).sum();
+    assert_eq!((asked.len(), resumed), (1, 1));
+    let log = std::fs::read_to_string(sandbox.path("results/tiny/events.jsonl")).expect("a log");
+    assert!(log.contains("\"paused\""), "{log}");
 }

@@ -3,6 +3,8 @@
 mod checkpoints;
 mod commands;
 mod crash_matrix;
+mod devices;
+mod disk;
 mod export;
 mod faults;
 mod fixtures;

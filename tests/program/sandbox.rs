@@ -111,6 +111,8 @@ impl Sandbox {
         }
         // No network, and no cache of the user's.
         command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", self.path("hub"));
+        // And no leases but its own: tests that run side by side are no sweeps of one user.
+        command.env("XDG_RUNTIME_DIR", self.path("runtime"));
         command
     }
 

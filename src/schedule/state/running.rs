@@ -18,14 +18,16 @@ pub(super) struct Running {
     steps: Option<(u32, u32, u32, Duration)>,
     /// Why its worker was killed by us.
     pub doom: Option<Failure>,
+    /// No other run may be on the device.
+    pub alone: bool,
     /// Another run was on the device at some time.
     pub was_shared: bool,
 }
 
 impl Running {
-    pub fn new(ticket: Ticket, now: Duration) -> Running {
+    pub fn new(ticket: Ticket, alone: bool, now: Duration) -> Running {
         let phases = vec![("load".to_owned(), now)];
-        Running { ticket, since: now, heard: now, phases, steps: None, doom: None, was_shared: false }
+        Running { ticket, since: now, heard: now, phases, steps: None, doom: None, alone, was_shared: false }
     }
 
     pub fn at_step(&mut self, step: u32, of: u32, now: Duration) {

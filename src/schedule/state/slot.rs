@@ -3,13 +3,15 @@
 use super::STRIKES;
 use super::running::Running;
 use crate::record::Provenance;
-use crate::schedule::queue::{Ease, Ticket};
+use crate::schedule::queue::Ticket;
 
 /// Where a slot is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
     /// Slots with one number share a device and its memory.
     pub device: usize,
+    /// MiB of the device that runs may take together; `None` where their number alone is bound.
+    pub room: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -19,9 +21,11 @@ pub(super) struct Slot {
     pub seat: Seat,
     /// Workers that died in a row before they were ready.
     pub strikes: u32,
+    /// MiB that its process has taken of the device: it gives nothing back while it lives.
+    pub held: u32,
     /// A pause was asked for, and not answered yet.
     pub pausing: bool,
-    /// A run that waits until no other is on the device.
+    /// A run that waits until there is room for it on the device.
     pub waiting: Option<Box<Ticket>>,
     /// What the worker said of itself when it was ready.
     pub made: Provenance,
@@ -64,6 +68,6 @@ impl Slot {
 
     /// Whether a run has, or waits for, the whole device.
     pub fn has_device_alone(&self) -> bool {
-        self.waiting.is_some() || self.running().is_some_and(|running| running.ticket.ease >= Ease::Alone)
+        self.waiting.is_some() || self.running().is_some_and(|running| running.alone)
     }
 }

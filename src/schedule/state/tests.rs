@@ -106,6 +106,8 @@ fn crash() -> Failure {
     Failure::Crashed { tail: "boom\n(killed by signal 11)".into() }
 }
 
+mod model;
+
 const AGAIN: &str = "again in a new process";
 
 fn ended(slot: usize, n: usize, end: End, made: Provenance, how: &str, seconds: f64) -> Vec<Command> {
@@ -387,11 +389,9 @@ fn memory_is_eased_behind_the_others_then_alone_then_by_smaller_passes() {
     state.see(Event::Exited(a, killed()), at(3));
     let a = worker(0, 3);
     assert_eq!(state.see(Event::From(a, ready()), at(3)), [shown_ready(0)]);
-    assert_eq!(
-        state.see(Event::From(b, done(1)), at(9)),
-        [was_done(1, 1, 9.0), vec![Command::Kill(b)], handed_again(a, 0, 3, None)].concat()
-    );
-    assert_eq!(state.see(Event::Exited(b, killed()), at(9)), [], "nothing starts beside it");
+    assert_eq!(state.see(Event::From(b, done(1)), at(9)), [was_done(1, 1, 9.0), vec![Command::Kill(b)]].concat());
+    // Its memory is there when the process is gone, and nothing starts beside it.
+    assert_eq!(state.see(Event::Exited(b, killed()), at(9)), handed_again(a, 0, 3, None));
     // Alone and still too large: half of sixteen, then a quarter.
     for (life, attempt, rows) in [(3, 3, 8), (4, 4, 4)] {
         let w = worker(0, life);
@@ -407,6 +407,33 @@ fn memory_is_eased_behind_the_others_then_alone_then_by_smaller_passes() {
         [was_done(0, 0, 2.0), finished(3, 0, 0, Finish::Complete)].concat()
     );
     nothing_else(state);
+}
+
+#[test]
+fn what_waits_for_a_whole_device_is_lost_neither_with_its_slot_nor_to_the_user() {
+    let alone = |n| Ticket { ease: Ease::Alone, ..Ticket::new(id(n)) };
+    let begin = || {
+        let mut state = State::new([Ticket::new(id(1)), alone(0)], slots(2), Limits::default());
+        state.start();
+        state.see(Event::From(worker(0, 1), ready()), at(0));
+        // Run 1 is on the device, so run 0 waits in slot 1.
+        assert_eq!(state.see(Event::From(worker(1, 1), ready()), at(0)), [shown_ready(1)]);
+        state
+    };
+    let mut state = begin();
+    assert_eq!(state.see(Event::Exited(worker(1, 1), killed()), at(1)), [Command::Spawn(worker(1, 2))]);
+    assert_eq!(state.see(Event::From(worker(1, 2), ready()), at(1)), [shown_ready(1)]);
+    let commands = state.see(Event::From(worker(0, 1), done(1)), at(2));
+    assert_eq!(commands[3..], [Command::Kill(worker(0, 1))]);
+    assert_eq!(state.see(Event::Exited(worker(0, 1), killed()), at(2)), handed(worker(1, 2), 0));
+
+    let mut state = begin();
+    let commands = state.see(Event::Cancel(id(0)), at(1));
+    assert!(
+        matches!(&commands[0], Command::Write(run, end, _) if *run == id(0) && **end == End::Failed(Failure::Cancelled))
+    );
+    let commands = state.see(Event::From(worker(0, 1), done(1)), at(2));
+    assert_eq!(commands[3..], finished(1, 1, 0, Finish::Complete));
 }
 
 #[test]
@@ -646,12 +673,60 @@ fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
     nothing_else(state);
 }
 
+/// A run of this footprint, which took so much of its device.
+fn done_with(n: usize, mib: f64) -> (Message, Provenance) {
+    let made = Provenance { peak_device_memory_mib: Some(mib), ..own() };
+    (Message::Done { id: id(n), outcome: Box::new(outcome()), made: Box::new(made.clone()) }, made)
+}
+
+#[test]
+fn as_many_runs_share_a_device_as_one_that_was_alone_says_fit() {
+    let tickets = (0..6).map(|n| Ticket::new(id(n)));
+    let place = Place { device: 0, room: Some(100) };
+    let mut state = State::new(tickets, vec![place; 4], Limits::default());
+    let w = |slot| worker(slot, 1);
+    // Nobody knows what they take: one worker, and one run.
+    assert_eq!(state.start(), [Command::Spawn(w(0))]);
+    assert_eq!(state.see(Event::From(w(0), ready()), at(0)), [vec![shown_ready(0)], handed(w(0), 0)].concat());
+    let (first, made) = done_with(0, 39.5);
+    let end = ended(0, 0, End::Done(outcome()), made, "done", 5.0);
+    // 40 of 100: two fit. The second worker starts, and no third.
+    let next = [handed(w(0), 1), vec![Command::Spawn(w(1))]].concat();
+    assert_eq!(state.see(Event::From(w(0), first), at(5)), [end, next].concat());
+    assert_eq!(state.see(Event::From(w(1), ready()), at(6)), [vec![shown_ready(1)], handed(w(1), 2)].concat());
+    assert_eq!(state.see(Event::Tick, at(7)), []);
+    // One takes more than those before it, so no second has room beside it.
+    let (larger, made) = done_with(1, 61.0);
+    let end = ended(0, 1, End::Done(outcome()), made, "done", 5.0);
+    assert_eq!(state.see(Event::From(w(0), larger), at(10)), end);
+    assert_eq!(
+        state.see(Event::From(w(1), done(2)), at(11)),
+        [was_done(1, 2, 5.0), vec![Command::Kill(w(1))]].concat()
+    );
+    assert_eq!(state.see(Event::Exited(w(1), killed()), at(11)), handed(w(0), 3));
+}
+
+#[test]
+fn records_tell_what_runs_take_before_the_first_one_starts() {
+    let tickets = (0..3).map(|n| Ticket { memory: Some(50), ..Ticket::new(id(n)) });
+    let mut state = State::new(tickets, vec![Place { device: 0, room: Some(100) }; 3], Limits::default());
+    state.start();
+    for slot in 0..2 {
+        let w = worker(slot, 1);
+        let next = if slot == 0 { vec![Command::Spawn(worker(1, 1))] } else { Vec::new() };
+        assert_eq!(
+            state.see(Event::From(w, ready()), at(0)),
+            [vec![shown_ready(slot)], handed(w, slot), next].concat()
+        );
+    }
+}
+
 #[test]
 fn a_slot_may_be_added_later() {
     let mut state = state(2, 1);
     state.start();
     state.see(Event::From(worker(0, 1), ready()), at(0));
-    assert_eq!(state.see(Event::Open(Place { device: 0 }), at(1)), [Command::Spawn(worker(1, 1))]);
+    assert_eq!(state.see(Event::Open(Place::default()), at(1)), [Command::Spawn(worker(1, 1))]);
     let second = worker(1, 1);
     assert_eq!(state.see(Event::From(second, ready()), at(2)), [vec![shown_ready(1)], handed(second, 1)].concat());
 }
@@ -683,6 +758,8 @@ struct Watch {
     attempts: HashMap<RunId, u32>,
     writes: HashMap<RunId, usize>,
     finishes: usize,
+    /// MiB that each worker ever had of its device.
+    had: HashMap<Worker, u32>,
 }
 
 impl Watch {
@@ -692,6 +769,8 @@ impl Watch {
             match command {
                 Command::Train(worker, Errand { id, attempt, .. }) => {
                     assert!(self.under_way.insert(id.clone(), *worker).is_none(), "{id} runs twice at once");
+                    let had = self.had.entry(*worker).or_default();
+                    *had = takes(id).max(*had);
                     assert!(!self.writes.contains_key(id), "{id} has a record, and runs again");
                     let last = self.attempts.insert(id.clone(), *attempt);
                     assert!(last.is_none_or(|last| last <= *attempt), "attempts only grow");
@@ -710,15 +789,50 @@ impl Watch {
     }
 }
 
+/// MiB that a run takes of its device.
+fn takes(id: &RunId) -> u32 {
+    id.0.parse::<usize>().map_or(0, |n| [9, 30, 56][n % 3])
+}
+
+/// A run of that kind is done, and it was seen what it took, or not.
+fn done_and_weighed(id: RunId, seen: bool) -> Message {
+    let made = Provenance { peak_device_memory_mib: seen.then(|| f64::from(takes(&id)) - 0.5), ..own() };
+    Message::Done { id, outcome: Box::new(outcome()), made: Box::new(made) }
+}
+
+/// Processes that share a device fit into its room together, by the most that each ever had; who is alone, is.
+fn memory_is_kept(state: &State, had: &HashMap<Worker, u32>) -> Result<(), TestCaseError> {
+    for device in 0..2 {
+        let here: Vec<&Slot> = state.slots.iter().filter(|slot| slot.place.device == device).collect();
+        let running: Vec<&Running> = here.iter().filter_map(|slot| slot.running()).collect();
+        if running.iter().any(|running| running.alone) {
+            prop_assert_eq!(running.len(), 1);
+            let others = here.iter().filter(|slot| matches!(slot.seat, Seat::Idle | Seat::Leaving)).count();
+            prop_assert_eq!(others, 0, "an idle worker holds memory beside a run that must be alone");
+        } else if let (Some(room), 2..) = (here.first().and_then(|slot| slot.place.room), running.len()) {
+            let mut taken = 0;
+            for (slot, found) in state.slots.iter().enumerate().filter(|(_, slot)| slot.place.device == device) {
+                let is_alive = !matches!(found.seat, Seat::Empty);
+                taken += had.get(&Worker { slot, life: found.life }).filter(|_| is_alive).unwrap_or(&0);
+            }
+            prop_assert!(taken <= room, "{taken} of {room} MiB");
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn every_run_ends_at_most_once_and_none_is_lost(
         runs in 0usize..7,
         places in prop::collection::vec(0usize..2, 1..4),
+        rooms in prop::array::uniform2(prop::option::of(0u32..100)),
         script in prop::collection::vec((0u8..26, 0usize..4, 0u32..5, 0usize..7), 0..120),
     ) {
-        let tickets = (0..runs).map(|n| Ticket { rows: 4, ..Ticket::new(id(n)) });
-        let places: Vec<Place> = places.into_iter().map(|device| Place { device }).collect();
+        // Three kinds of runs, of which one was measured before.
+        let ticket = |n: usize| Ticket { rows: 4, footprint: n as u32 % 3, memory: (n % 3 == 0).then_some(9), ..Ticket::new(id(n)) };
+        let tickets = (0..runs).map(ticket);
+        let places: Vec<Place> = places.into_iter().map(|device| Place { device, room: rooms[device] }).collect();
         let slots = places.len();
         let mut state = State::new(tickets, places, Limits::default());
         let mut watch = Watch::default();
@@ -735,7 +849,7 @@ proptest! {
             let w = worker(slot, life);
             let event = match kind {
                 0..5 => Event::From(w, ready()),
-                5..11 => Event::From(w, Message::Done { id: run, outcome: Box::new(outcome()), made: Box::new(own()) }),
+                5..11 => Event::From(w, done_and_weighed(run, second % 4 != 0)),
                 11 => Event::From(w, Message::Paused { id: run, step: 1 }),
                 12..15 => Event::Exited(w, killed()),
                 15..18 => Event::From(w, Message::Failed { id: run, failure: oom(), made: Box::new(own()) }),
@@ -748,6 +862,7 @@ proptest! {
                 _ => Event::From(w, Message::Phase { id: run, name: "train".into() }),
             };
             watch.see(&state.on(event, at(second as u64)));
+            memory_is_kept(&state, &watch.had)?;
         }
         prop_assert!(watch.writes.values().all(|&times| times == 1));
         // Every run is in the queue, under way, put aside, or has its one record.
@@ -764,14 +879,12 @@ proptest! {
             for slot in 0..slots {
                 let w = worker(slot, state.slots[slot].life);
                 let event = match &state.slots[slot].seat {
-                    Seat::Running(running) => {
-                        let id = running.ticket.id.clone();
-                        Event::From(w, Message::Done { id, outcome: Box::new(outcome()), made: Box::new(own()) })
-                    }
+                    Seat::Running(running) => Event::From(w, done_and_weighed(running.ticket.id.clone(), second % 4 != 0)),
                     Seat::Leaving => Event::Exited(w, killed()),
                     _ => Event::From(w, ready()),
                 };
                 watch.see(&state.on(event, at(200 + second)));
+                memory_is_kept(&state, &watch.had)?;
             }
         }
         prop_assert_eq!(watch.finishes, 1);

@@ -21,7 +21,7 @@ use crate::plan::Run;
 use crate::record::Outcome;
 use crate::task::batch::sample;
 use crate::task::{Loaded, Task};
-use crate::train::{Ending, Listener, Places, PutAside, Subject, train};
+use crate::train::{Ending, Listener, Places, PutAside, Subject, checkpoint, train};
 
 /// What a run's stages need besides the run's own task.
 pub struct Stages<'a> {
@@ -31,9 +31,18 @@ pub struct Stages<'a> {
     pub others: &'a [(Task, Arc<Loaded>)],
     /// Whether θ stays in the cache when all is done.
     pub keep: bool,
+    /// Examples of one forward and backward pass in place of the recipe's, where memory was too small for those.
+    pub micro_batch: Option<u32>,
 }
 
 impl Stages<'_> {
+    /// A run as it is trained in passes that fit into memory. Its ids stay those of the run.
+    fn eased(&self, run: &Run) -> Run {
+        let mut eased = run.clone();
+        eased.recipe.micro_batch = self.micro_batch.or(run.recipe.micro_batch);
+        eased
+    }
+
     fn task(&self, name: &str) -> Result<&(Task, Arc<Loaded>)> {
         self.others.iter().find(|(task, _)| task.name == name).with_context(|| format!("task {name} came without data"))
     }
@@ -76,16 +85,21 @@ pub fn complete(
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
     let method = Combination::<Values>::build(&run.method)?;
+    if let Some(spent) = checkpoint::spent(places) {
+        listener.taken_up(spent);
+    }
     let kept = Kept::at(&places.cache, &run.training_id());
     let mut outcome = match trained::restore(&kept, subject) {
         Some(outcome) => outcome,
         None => {
-            let outcome = match train(run, task, subject, data, places, listener)? {
+            let outcome = match train(&stages.eased(run), task, subject, data, places, listener)? {
                 Ending::Done(outcome) => Outcome { distance: distance::by_layer(subject, &method), ..outcome },
                 other => return Ok(other),
             };
             if stages.keep || !run.after.is_empty() {
                 trained::write(&kept, subject, &outcome, task, stages.model)?;
+                // From here on θ is what the run goes on from.
+                checkpoint::note_spent(places, &listener.spent())?;
             }
             outcome
         }
@@ -97,9 +111,12 @@ pub fn complete(
     subject.arena.free();
     let picked = sample(data.train.len(), run.recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);
     let (step, picked) = (outcome.steps, &picked);
-    let stage = Stage { run, task, subject, data, picked, method: &method, places, stages, listener };
+    let stage = Stage { run, task, subject, data, picked, method: &method, places, stages, listener: &mut *listener };
     match follow(stage, &mut outcome) {
-        Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step }),
+        Err(error) if error.is::<PutAside>() => {
+            checkpoint::note_spent(places, &listener.spent())?;
+            return Ok(Ending::Paused { step });
+        }
         followed => followed?,
     }
     if !stages.keep {

@@ -52,7 +52,7 @@ impl Bench {
             id: run.id().0,
         };
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/tiny-bert");
-        let stages = Stages { model: &model, others: &self.others, keep };
+        let stages = Stages { model: &model, others: &self.others, keep, micro_batch: None };
         let mut subject = self.example.subject(run);
         let (task, data) = (&self.example.task, &self.example.data);
         let ending = complete(run, task, &mut subject, data, &places, &stages, ear).expect("an ending");

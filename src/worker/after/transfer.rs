@@ -10,7 +10,7 @@ use crate::network::Hooks;
 use crate::plan::{After, Choice, Input, Run};
 use crate::record::{Elsewhere, Way};
 use crate::train::hooks::InPass;
-use crate::train::{Ending, Places, PutAside, Subject, evaluate, train};
+use crate::train::{Ending, Places, PutAside, Subject, checkpoint, evaluate, train};
 
 /// θ of the encoder as training on the run's own task left it, with what adapters add merged.
 pub struct Source {
@@ -34,7 +34,7 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     let (task, data) = stage.stages.task(&target.name)?;
     let run = Run {
         task: target.clone(),
-        // What the encoder was trained on is part of what it is: scores, masks and checkpoints go by this name.
+        // What the encoder was trained on is part of what it is: scores and masks go by this name.
         model: Input { name: stage.run.model.name.clone(), hash: format!("{} trained", stage.run.training_id()) },
         after: After::default(),
         ..stage.run.clone()
@@ -45,14 +45,18 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     subject.start_from(&source.encoder);
     subject.reset(run.seed, &run.recipe);
     let folder = stage.places.folder.join(format!("transfer-{}", target.name));
-    let places = Places { folder, id: run.id().0, ..stage.places.clone() };
-    let outcome = match train(&run, task, &mut subject, data, &places, stage.listener)? {
+    // With the checkpoints of the run that it belongs to.
+    let id = format!("{}/transfer-{}", stage.places.id, target.name);
+    let places = Places { folder, id, ..stage.places.clone() };
+    let outcome = match train(&stage.stages.eased(&run), task, &mut subject, data, &places, stage.listener)? {
         Ending::Done(outcome) => outcome,
         Ending::Paused { .. } => return Err(PutAside.into()),
         Ending::Diverged { step } => {
+            checkpoint::remove(&places);
             bail!("further training on {} diverged at step {step}: its loss was not finite", target.name)
         }
     };
+    checkpoint::remove(&places);
 
     let method = Combination::<Values>::build(&run.method)?;
     let encoder = held(&subject, &method);

@@ -26,7 +26,7 @@ use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
 use anyhow::Result;
-use checkpoint::Checkpoint;
+use checkpoint::{Position, Spent};
 use gradient::Step;
 use schedule::Schedule;
 use steps::StepLog;
@@ -42,7 +42,7 @@ pub struct Places {
     pub masks: PathBuf,
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
-    /// Names this run's checkpoint.
+    /// Names this run's checkpoints.
     pub id: String,
 }
 
@@ -52,6 +52,20 @@ pub trait Listener {
     fn step(&mut self, step: u32, of: u32, loss: f64, examples_per_second: f64);
     /// Asked between steps: put the run aside at a checkpoint?
     fn pause(&mut self) -> bool;
+    /// Asked between steps: is it time for a checkpoint, after which the run goes on?
+    fn is_save_due(&mut self) -> bool {
+        false
+    }
+    /// A checkpoint of this step is on the disk.
+    fn saved(&mut self, _step: u32) {}
+    /// A checkpoint cannot be written, in words; the run goes on without.
+    fn not_saved(&mut self, _why: &str) {}
+    /// What the run took so far, over all its parts.
+    fn spent(&mut self) -> Spent {
+        Spent::default()
+    }
+    /// The run goes on where an earlier part ended that took so much.
+    fn taken_up(&mut self, _spent: Spent) {}
 }
 
 /// The listener asked for a pause where nothing is worth a checkpoint yet.
@@ -64,8 +78,13 @@ pub struct PutAside;
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Ending {
     Done(Outcome),
-    Diverged { step: u32 },
-    Paused { step: u32 },
+    Diverged {
+        step: u32,
+    },
+    /// Put aside; it goes on from this step.
+    Paused {
+        step: u32,
+    },
 }
 
 /// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.
@@ -105,10 +124,12 @@ pub fn train(
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut losses = 0.0;
     let mut done = 0;
-    if let Some(saved) = Checkpoint::read(places)? {
-        saved.restore(&mut subject.arena, &mut adam, &mut method)?;
+    let micro_batch = recipe.micro_batch;
+    if let Some(saved) = checkpoint::take_up(places, &mut subject.arena, &mut adam, &mut method, micro_batch)? {
         (done, losses, epochs) = (saved.step, saved.losses, saved.epochs);
+        listener.taken_up(saved.spent);
     }
+    let mut safe = done;
     log.start_after(done)?;
     let mut order = Vec::new();
     let mut order_epoch = None;
@@ -159,7 +180,6 @@ pub fn train(
             losses = 0.0;
             if done == total {
                 log.finish()?;
-                Checkpoint::remove(places);
                 return Ok(Ending::Done(Outcome {
                     metric: task.headline(),
                     dev: epochs.last().map(|e| e.dev.clone()).unwrap_or_default(),
@@ -180,10 +200,24 @@ pub fn train(
             let examples = f64::from(done - began_at) * f64::from(recipe.batch_size);
             listener.step(done, total, loss, examples / began.elapsed().as_secs_f64());
         }
-        if listener.pause() {
-            log.finish()?;
-            Checkpoint::of(&subject.arena, &adam, &mut method, done, losses, epochs).write(places)?;
-            return Ok(Ending::Paused { step: done });
+        let put_aside = listener.pause();
+        if put_aside || listener.is_save_due() {
+            log.sync()?;
+            listener.phase("checkpoint");
+            let spent = listener.spent();
+            let position = Position { step: done, losses, epochs: epochs.clone(), micro_batch, spent };
+            match checkpoint::write(places, &subject.arena, &adam, &mut method, &position) {
+                Ok(()) => {
+                    safe = done;
+                    listener.saved(done);
+                }
+                // The run can still end well, and an earlier checkpoint is as good as it was.
+                Err(error) => listener.not_saved(&format!("{error:#}")),
+            }
+            if put_aside {
+                return Ok(Ending::Paused { step: safe });
+            }
+            listener.phase("train");
         }
     }
     anyhow::bail!("a run of no steps cannot be scored: epochs and max_steps must be at least 1")

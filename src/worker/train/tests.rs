@@ -10,6 +10,7 @@ use crate::method::{METHODS, Part, Role};
 use crate::record::mask::Mask;
 
 mod passes;
+mod taken_up;
 
 /// Asks for a pause when so many steps are done.
 struct Quiet {
@@ -156,27 +157,6 @@ fn the_kept_count_is_exact_at_every_reserve_rate() {
             let note = outcome.mask.expect("a mask");
             assert_eq!(note.kept, (p * note.of as f64).round() as u64, "{mode} at {p}");
         }
-    }
-}
-
-#[test]
-fn a_run_put_aside_goes_on_bit_for_bit_by_every_method() {
-    let example = Example::new_head();
-    for (mode, run) in modes().into_iter().map(|mode| (mode, lively(mode))).chain(passes::unlike()) {
-        let (calm, broken) = (Folder::new(), Folder::new());
-        let mut undisturbed = example.subject(&run);
-        let expected = outcome(train_on(&example, &mut undisturbed, &run, &calm, None));
-        assert_eq!(expected.steps, 20);
-        for pause_after in [3, 8] {
-            let paused = train_on(&example, &mut example.subject(&run), &run, &broken, Some(pause_after));
-            assert!(matches!(paused, Ending::Paused { .. }), "{mode}: {paused:?}");
-        }
-        // In another process nothing is warm.
-        let mut resumed = example.subject(&run);
-        let found = outcome(train_on(&example, &mut resumed, &run, &broken, None));
-        assert_eq!(found, expected, "{mode}");
-        assert!(resumed.arena.theta.equal(&undisturbed.arena.theta), "{mode}");
-        assert_eq!(broken.steps(), calm.steps(), "{mode}");
     }
 }
 

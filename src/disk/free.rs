@@ -1,8 +1,6 @@
-//! Free space, and who may read what is written.
+//! Free space.
 
-use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Bytes that this user may still write where `place` lies, or would lie; `None` where the system does not say.
@@ -16,9 +14,4 @@ pub fn free_bytes(place: &Path) -> Option<u64> {
         (libc::statvfs(there.as_ptr(), &mut stat) == 0).then_some(stat)?
     };
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Those of any file that a program makes, less what the user's mask takes away; a temporary file has others.
-pub fn readable() -> Permissions {
-    Permissions::from_mode(0o666)
 }
