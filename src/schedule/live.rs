@@ -35,7 +35,7 @@ impl<'a> Keeper<'a> {
         slots: &[Place],
         label: &'a dyn Fn(&RunId) -> String,
     ) -> Keeper<'a> {
-        let slots = slots.iter().map(|slot| Slot { device: slot.device.clone(), ..Slot::default() }).collect();
+        let slots = slots.iter().map(|slot| Slot { device: slot.name().to_owned(), ..Slot::default() }).collect();
         let started = now();
         let live = Live {
             process: Process::own(),
