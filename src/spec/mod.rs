@@ -11,6 +11,7 @@ mod read;
 pub mod recipe;
 mod select;
 pub mod stages;
+pub mod stop;
 mod table;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ use number::{Number, Value};
 pub use profile::name as profile_name;
 pub use select::Select;
 pub use stages::Stages;
+pub use stop::Stop;
 
 use table::{Collector, Table};
 
@@ -91,6 +93,8 @@ pub struct Sweep {
     pub modes: Vec<Mode>,
     /// What follows the training of each run.
     pub stages: Stages,
+    /// What ends work before the whole grid is trained.
+    pub stop: Option<Stop>,
     /// Settings of `[train]`.
     pub train: Vec<(String, Value)>,
     pub log_every: u32,
