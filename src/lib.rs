@@ -22,4 +22,5 @@ pub mod report;
 pub mod schedule;
 pub mod spec;
 pub mod stats;
+pub mod stop;
 pub mod task;

@@ -31,7 +31,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
             points(cell.median, None),
             points(cell.min, None),
             points(cell.max, None),
-            cell.trouble(),
+            cell.remarks(),
         ]);
         row.into_iter().map(Entry::from).collect()
     });

@@ -97,6 +97,11 @@ impl Stop {
         }
     }
 
+    /// Whether runs compete, so that those that a call leaves out take no part.
+    pub fn is_a_race(&self) -> bool {
+        matches!(self, Stop::Asha(_))
+    }
+
     /// Reads `[stop]`; what it cannot work on is a fault: `asha` needs `[tune]`, `decided` a baseline, seeds, and no
     /// `[tune]`.
     pub(super) fn read(root: &Table, grid: &[Axis], tune: &[Axis]) -> Option<Stop> {

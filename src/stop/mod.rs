@@ -13,7 +13,7 @@ mod plan;
 use std::collections::HashMap;
 
 pub use decided::{Look, Standing};
-pub use known::{Ended, Known};
+pub use known::{Ended, Known, known};
 pub use plan::steps;
 
 use crate::plan::{Run, RunId};

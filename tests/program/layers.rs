@@ -16,8 +16,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
-    ("schedule", &["plan", "protocol", "record"]),
-    ("frame", &["plan", "record", "stats"]),
+    ("schedule", &["plan", "protocol", "record", "stop"]),
+    ("stop", &["plan", "record", "stats"]),
+    ("frame", &["plan", "record", "stats", "stop"]),
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
     // The worker program.

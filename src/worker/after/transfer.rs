@@ -45,10 +45,10 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     subject.start_from(&source.encoder);
     subject.reset(run.seed, &run.recipe);
     let folder = stage.places.folder.join(format!("transfer-{}", target.name));
-    let places = Places { folder, id: run.id().0, ..stage.places.clone() };
+    let places = Places { folder, id: run.id().0, until: None, ..stage.places.clone() };
     let outcome = match train(&run, task, &mut subject, data, &places, stage.listener)? {
         Ending::Done(outcome) => outcome,
-        Ending::Paused { .. } => return Err(PutAside.into()),
+        Ending::Paused { .. } | Ending::Reached { .. } => return Err(PutAside.into()),
         Ending::Diverged { step } => {
             bail!("further training on {} diverged at step {step}: its loss was not finite", target.name)
         }

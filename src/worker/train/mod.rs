@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::arena::Values;
 use crate::method::{Combination, Hook, Method, Moment};
 use crate::plan::Run;
-use crate::record::{Epoch, Outcome};
+use crate::record::{Epoch, Outcome, Scores};
 use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
@@ -44,6 +44,9 @@ pub struct Places {
     pub log_every: u32,
     /// Names this run's checkpoint.
     pub id: String,
+    /// The step of the whole run at which this part of it ends, with scores and a checkpoint; none, or one that is not
+    /// before the last step, trains to the end.
+    pub until: Option<u32>,
 }
 
 /// Whoever listens to a run.
@@ -66,6 +69,8 @@ pub enum Ending {
     Done(Outcome),
     Diverged { step: u32 },
     Paused { step: u32 },
+    /// It came to the step that it was to come to, and lies at a checkpoint.
+    Reached { step: u32, of: u32, metric: String, dev: Scores, halves: [Scores; 2] },
 }
 
 /// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.
@@ -105,7 +110,9 @@ pub fn train(
     let mut epochs: Vec<Epoch> = Vec::new();
     let mut losses = 0.0;
     let mut done = 0;
-    if let Some(saved) = Checkpoint::read(places)? {
+    // From one that lies beyond the step in question, nothing can be said of that step.
+    let is_before = |saved: &Checkpoint| places.until.is_none_or(|until| saved.step <= until);
+    if let Some(saved) = Checkpoint::read(places)?.filter(is_before) {
         saved.restore(&mut subject.arena, &mut adam, &mut method)?;
         (done, losses, epochs) = (saved.step, saved.losses, saved.epochs);
     }
@@ -116,6 +123,17 @@ pub fn train(
     let (began, began_at) = (Instant::now(), done);
 
     while done < total {
+        if places.until == Some(done) {
+            listener.phase("evaluate");
+            let scored = evaluate::dev(task, subject, &method, data, recipe.dev_size);
+            if !scored.finite {
+                return Ok(Ending::Diverged { step: done });
+            }
+            log.finish()?;
+            Checkpoint::of(&subject.arena, &adam, &mut method, done, losses, epochs).write(places)?;
+            let (metric, dev, halves) = (task.headline(), scored.scores, scored.halves);
+            return Ok(Ending::Reached { step: done, of: total, metric, dev, halves });
+        }
         let (epoch, within) = (done / per_epoch, done % per_epoch);
         if order_epoch != Some(epoch) {
             order = epoch_order(picked.len(), run.seed, epoch, recipe.shuffle);
