@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Run, RunId};
-use crate::record::{Failure, Outcome, Provenance};
+use crate::record::{Failure, Outcome, Provenance, Scores};
 use crate::task::{Labels, Task};
 
 /// Coordinator to worker.
@@ -74,6 +74,15 @@ pub struct Job {
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
     pub attempt: u32,
+    /// Train to this step of the schedule of the whole run, score, write a checkpoint and say `Reached`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u32>,
+    /// Examples of one pass in place of the recipe's, where memory was too small for those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
+    /// Seconds between two checkpoints; absent, there are none before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<f64>,
 }
 
 /// Worker to coordinator.
@@ -111,8 +120,27 @@ pub enum Message {
         failure: Failure,
         made: Box<Provenance>,
     },
-    /// The run was put aside at a checkpoint, as ordered.
+    /// The run was put aside at a checkpoint, as ordered by the coordinator or by a SIGTERM to the worker.
     Paused {
+        id: RunId,
+        step: u32,
+    },
+    /// The run came to the step that its job named, and lies at a checkpoint.
+    Reached {
+        id: RunId,
+        step: u32,
+        /// Steps of the whole run.
+        of: u32,
+        metric: String,
+        dev: Scores,
+        /// Over the even and the odd places of the dev set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halves: Option<[Scores; 2]>,
+        #[serde(default)]
+        made: Box<Provenance>,
+    },
+    /// A checkpoint of the running run is on the disk.
+    Checkpointed {
         id: RunId,
         step: u32,
     },

@@ -10,7 +10,7 @@ use super::answer::{Format, write_out};
 use super::layout::table_text;
 use super::recorded::Recorded;
 use super::{Exit, Refusal, complain, study};
-use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, points, study_cells, versus};
+use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, points, short, study_cells, versus};
 use crate::record::store::Select;
 use crate::spec::fault::suggestion;
 use crate::stats::{LEVEL, least_p};

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::Refusal;
 use crate::protocol::Probe;
 use crate::schedule::local::Slot;
-use crate::spec::RunTable;
+use crate::spec::{RunTable, Slots as SlotCount};
 
 /// Beyond this many cores a CPU gets one worker for every four: the runs of one machine share its memory.
 const MOST_SINGLE_CORE_SLOTS: usize = 4;
@@ -71,7 +71,7 @@ fn has_driver() -> bool {
 ///
 /// # Errors
 /// A device that is not there, with those that are.
-pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Option<u32>) -> Result<Vec<Slot>> {
+pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Option<SlotCount>) -> Result<Vec<Slot>> {
     let asked: Option<Vec<String>> = match asked {
         Some("auto") | None => run.devices.clone().filter(|_| asked.is_none()),
         Some(list) => Some(list.split(',').map(|device| device.trim().to_owned()).collect()),
@@ -104,7 +104,10 @@ pub fn slots(worker: &Path, asked: Option<&str>, run: &RunTable, per_device: Opt
             "cpu" => (cores / 4).max(1),
             _ => 1,
         };
-        let count = per_device.or(run.slots_per_device).map_or(automatic, |n| n as usize);
+        let count = match per_device.or(run.slots_per_device) {
+            Some(SlotCount::Count(n)) => n as usize,
+            Some(SlotCount::Auto) | None => automatic,
+        };
         slots.extend((0..count).map(|_| Slot { device: device.clone(), threads: 1 }));
     }
     // The workers of all devices share the cores: those of a GPU tokenize with them.

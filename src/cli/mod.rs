@@ -6,6 +6,7 @@ mod completions;
 mod devices;
 mod doctor;
 mod draft;
+mod early;
 mod exit;
 mod export;
 mod fetch;
@@ -21,13 +22,16 @@ pub mod progress;
 mod query;
 mod recorded;
 mod report;
+mod rerun;
 mod run;
+mod speeds;
 mod stages;
 mod status;
 mod study;
 mod submit_files;
 mod table;
 mod trained;
+mod work;
 mod workspace;
 
 use std::io::{IsTerminal, Write};
@@ -58,6 +62,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Train what is missing; the same command goes on where it stopped
     Run(run::Arguments),
+    /// Try runs again that failed, whatever the cause or of one cause
+    Rerun(rerun::Arguments),
     /// Get models and data from the hub, for a sweep or by name, so that it runs without a network
     Fetch(fetch::Arguments),
     /// Show the sweeps in the results folder and how far they are
@@ -120,6 +126,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Plan(arguments) => plan::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
+        Command::Rerun(arguments) => rerun::main(&arguments),
         Command::Fetch(arguments) => fetch::main(&arguments),
         Command::Status(arguments) => status::main(&arguments),
         Command::Report(arguments) => report::main(&arguments),

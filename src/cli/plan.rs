@@ -8,11 +8,14 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use super::early::Early;
+use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, devices, duration, print};
+use super::{Exit, Places, devices, duration, early, print};
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
+use crate::stop::Fate;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -42,8 +45,12 @@ pub enum Reason {
     New,
     /// Its record holds a score.
     Done,
-    /// Its record says that it failed; `sweep run` tries it again, unless it diverged.
+    /// Its record says that it failed.
     FailedBefore,
+    /// A rule of `[stop]` ended it early.
+    Stopped,
+    /// A rule of `[stop]` does not need it: every comparison that it is part of is decided.
+    NotNeeded,
     /// A record of the same settings exists, made of other data, another model or older numerics.
     Stale,
 }
@@ -54,6 +61,8 @@ impl Reason {
             Reason::New => "new",
             Reason::Done => "done",
             Reason::FailedBefore => "failed before",
+            Reason::Stopped => "stopped early",
+            Reason::NotNeeded => "not needed",
             Reason::Stale => "stale",
         }
     }
@@ -69,25 +78,44 @@ pub struct Judged<'a> {
     pub attempts: u32,
     /// Seconds, from records of the same task, model and device; `None` where there is none.
     pub estimate: Option<f64>,
+    /// What the rule of `[stop]` says of it, where there is one.
+    pub fate: Option<Fate>,
 }
 
 impl Judged<'_> {
-    /// Whether `sweep run` trains it. A run that diverged would diverge again.
+    /// Whether `sweep run` trains it, or may have to: not where the run itself was at fault, for it would fail again. What
+    /// a rule stopped goes on where that rule is gone, or says otherwise now.
     pub fn is_to_do(&self) -> bool {
-        self.reason != Reason::Done && !matches!(self.failure, Some(Failure::Diverged { .. }))
+        match self.reason {
+            Reason::New | Reason::Stale => true,
+            Reason::Done | Reason::NotNeeded => false,
+            Reason::Stopped => !matches!(self.fate, Some(Fate::Stopped { .. } | Fate::Ended)),
+            Reason::FailedBefore => self.failure.is_none_or(|failure| !failure.class().is_of_the_run()),
+        }
     }
 }
 
 /// Judges the runs that a call is about, in order.
-pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<'a>> {
+///
+/// # Errors
+/// The event log that `[stop]` goes by cannot be read.
+pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Result<Vec<Judged<'a>>> {
     let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
     let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
     let device = devices::kind(workspace.sweep.run.devices.as_deref());
     let speeds = Speeds::of(records, device);
+    let is_again = |r: &Record| r.failure().is_some_and(|failure| !failure.class().is_of_the_run());
+    let fates = match Early::of(workspace)? {
+        Some(early) => early.fates(workspace, records, is_again),
+        None => HashMap::new(),
+    };
     let judge = |(id, run): &'a (RunId, Run)| {
         let record = by_id.get(id).copied();
+        let fate = fates.get(id).copied();
         let reason = match record {
+            _ if fate == Some(Fate::Spared) => Reason::NotNeeded,
             Some(record) if record.outcome().is_some() => Reason::Done,
+            Some(record) if record.stopped().is_some() => Reason::Stopped,
             Some(_) => Reason::FailedBefore,
             None if !settings.is_empty() && settings.contains(&run.settings_key()) => Reason::Stale,
             None => Reason::New,
@@ -99,52 +127,10 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
             failure: record.and_then(Record::failure),
             attempts: record.map_or(0, |r| r.made.attempt),
             estimate: speeds.estimate(run),
+            fate,
         }
     };
-    workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
-}
-
-/// Mean duration of earlier runs, by what mostly decides it: task, model, kind of device, how much is trained, and the
-/// method; of all methods where this one has not been run yet.
-struct Speeds(HashMap<SpeedKey, (f64, u32)>);
-
-/// Task, model, method if it counts, training and dev examples, epochs, steps, tokens, how layers compute, and the stages.
-type SpeedKey = (String, String, Option<String>, [Option<u32>; 3], [u32; 3], (Precision, bool), String);
-
-impl Speeds {
-    /// From the records made on a kind of device, `cpu` or `cuda`.
-    fn of(records: &[Record], device: &str) -> Speeds {
-        let mut speeds: HashMap<SpeedKey, (f64, u32)> = HashMap::new();
-        for record in records.iter().filter(|r| r.outcome().is_some() && r.made.device.starts_with(device)) {
-            for method in [Some(record.run.method.name.clone()), None] {
-                let (sum, n) = speeds.entry(Speeds::key(&record.run, method)).or_default();
-                *sum += record.made.total_seconds();
-                *n += 1;
-            }
-        }
-        Speeds(speeds)
-    }
-
-    fn key(run: &Run, method: Option<String>) -> SpeedKey {
-        let stages = serde_json::to_string(&run.after).unwrap_or_default();
-        let recipe = &run.recipe;
-        let amounts = [recipe.train_size, recipe.dev_size, recipe.max_steps];
-        let sizes = [recipe.epochs, recipe.batch_size, recipe.max_length];
-        (
-            run.task.name.clone(),
-            run.model.name.clone(),
-            method,
-            amounts,
-            sizes,
-            (recipe.precision, recipe.gradient_checkpointing),
-            stages,
-        )
-    }
-
-    fn estimate(&self, run: &Run) -> Option<f64> {
-        let known = |method: Option<String>| self.0.get(&Speeds::key(run, method));
-        known(Some(run.method.name.clone())).or_else(|| known(None)).map(|(sum, n)| sum / f64::from(*n))
-    }
+    Ok(workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect())
 }
 
 #[derive(Serialize)]
@@ -161,7 +147,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), inputs)?;
     workspace.check_only()?;
     let records = workspace.store.read_all()?;
-    let judged = judge(&workspace, &records);
+    let judged = judge(&workspace, &records)?;
     if arguments.json {
         let lines: Vec<Line> = judged
             .iter()
@@ -189,6 +175,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
+    if let Some(stop) = &workspace.sweep.stop {
+        print(&early::in_words(stop))?;
+    }
     let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
     if judged.iter().any(is_bf16)
         && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu"
@@ -211,18 +200,13 @@ fn groups(judged: &[Judged]) -> Table {
         groups.entry((&j.run.task.name, &j.run.model.name, &j.run.mode)).or_default().push(j);
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
-        "task",
-        "model",
-        "mode",
-        "p",
-        "runs",
-        "new",
-        "done",
-        "failed before",
-        "stale",
-        "to do takes",
-    ]);
+    // Most sweeps have no rule that stops runs, and then no column for it.
+    let early = [Reason::Stopped, Reason::NotNeeded].into_iter().filter(|r| judged.iter().any(|j| j.reason == *r));
+    let early: Vec<Reason> = early.collect();
+    let mut header = vec!["task", "model", "mode", "p", "runs", "new", "done", "failed before"];
+    header.extend(early.iter().map(|reason| reason.word()));
+    header.extend(["stale", "to do takes"]);
+    table.load_style(NOTHING).set_header(&header);
     for ((task, model, mode), group) in groups {
         let mut rates: Vec<String> = Vec::new();
         for p in group.iter().filter_map(|j| j.run.p()).map(|p| p.to_string()) {
@@ -234,20 +218,14 @@ fn groups(judged: &[Judged]) -> Table {
             0 => String::new(),
             n => n.to_string(),
         };
-        table.add_row([
-            task.to_owned(),
-            model.to_owned(),
-            mode.to_owned(),
-            rates.join(" "),
-            group.len().to_string(),
-            count(Reason::New),
-            count(Reason::Done),
-            count(Reason::FailedBefore),
-            count(Reason::Stale),
-            took(group.iter().copied()),
-        ]);
+        let mut row =
+            vec![task.to_owned(), model.to_owned(), mode.to_owned(), rates.join(" "), group.len().to_string()];
+        row.extend([Reason::New, Reason::Done, Reason::FailedBefore].map(count));
+        row.extend(early.iter().map(|reason| count(*reason)));
+        row.extend([count(Reason::Stale), took(group.iter().copied())]);
+        table.add_row(row);
     }
-    for column in 4..9 {
+    for column in 4..header.len() - 1 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -281,8 +259,17 @@ fn took<'a>(judged: impl Iterator<Item = &'a Judged<'a>>) -> String {
 
 fn total(judged: &[Judged]) -> String {
     let count = |reason: Reason| judged.iter().filter(|j| j.reason == reason).count();
+    let of_rule = [Reason::Stopped, Reason::NotNeeded].map(|reason| match count(reason) {
+        0 => String::new(),
+        n => format!("{n} {}, ", reason.word()),
+    });
+    let stopped = of_rule.concat();
+    let again = match judged.iter().filter(|j| j.reason == Reason::FailedBefore && !j.is_to_do()).count() {
+        0 => "",
+        _ => "; `sweep rerun --failed` tries failed runs again",
+    };
     format!(
-        "{} runs: {} new, {} done, {} failed before, {} stale; one after another: {}",
+        "{} runs: {} new, {} done, {} failed before, {stopped}{} stale; one after another: {}{again}",
         judged.len(),
         count(Reason::New),
         count(Reason::Done),

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::plan::RunId;
-use crate::protocol::Job;
-use crate::record::{End, Failure};
-use crate::schedule::{Note, Observer};
+use crate::plan::{Run, RunId};
+use crate::record::{End, Failure, Scores};
+use crate::schedule::state::State;
+use crate::schedule::{Finish, Note, Observer};
 
 /// A label is not padded beyond this many columns.
 const WIDEST_LABEL: usize = 44;
@@ -21,15 +21,18 @@ pub struct Progress {
     labels: HashMap<RunId, String>,
     /// Columns of the longest label.
     widest: usize,
-    slots: usize,
     devices: BTreeMap<usize, String>,
     running: BTreeMap<usize, Running>,
     started: Instant,
     done: usize,
     failed: usize,
     paused: usize,
-    /// Seconds that runs took which reached their end, one after the other.
-    took: f64,
+    /// Ended by a rule.
+    stopped: usize,
+    /// Seconds until the end, where there is something to go by.
+    left: Option<f64>,
+    /// Why nothing starts.
+    held: Option<String>,
 }
 
 enum Out {
@@ -39,7 +42,6 @@ enum Out {
 
 struct Running {
     id: RunId,
-    since: Instant,
     phase: String,
     /// Step and number of steps, loss, examples per second.
     at: Option<(u32, u32, f64, f64)>,
@@ -47,42 +49,43 @@ struct Running {
 }
 
 impl Progress {
-    /// A display of these jobs, done by workers in this many slots.
-    pub fn new(jobs: &[Job], slots: usize) -> Progress {
-        Progress::on(ProgressDrawTarget::stderr_with_hz(10), jobs, slots)
+    /// A display of these runs.
+    pub fn new(runs: &[(&RunId, &Run)]) -> Progress {
+        Progress::on(ProgressDrawTarget::stderr_with_hz(10), runs)
     }
 
-    fn on(target: ProgressDrawTarget, jobs: &[Job], slots: usize) -> Progress {
+    fn on(target: ProgressDrawTarget, runs: &[(&RunId, &Run)]) -> Progress {
         // Hidden: no terminal, or one that cannot move its cursor.
         if target.is_hidden() {
-            return Progress::to(Out::Lines(Box::new(std::io::stderr())), jobs, slots);
+            return Progress::to(Out::Lines(Box::new(std::io::stderr())), runs);
         }
         let all = MultiProgress::with_draw_target(target);
         let style = ProgressStyle::with_template("{bar:12} {wide_msg}").expect("a fixed template");
-        let sweep = all.add(ProgressBar::new(jobs.len() as u64).with_style(style.progress_chars("━╸─")));
-        Progress::to(Out::Bars { all, sweep }, jobs, slots)
+        let sweep = all.add(ProgressBar::new(runs.len() as u64).with_style(style.progress_chars("━╸─")));
+        Progress::to(Out::Bars { all, sweep }, runs)
     }
 
-    fn to(out: Out, jobs: &[Job], slots: usize) -> Progress {
-        let one_model = jobs.iter().all(|job| job.run.model == jobs[0].run.model);
-        let label = |job: &Job| match one_model {
-            true => job.run.label().replacen(&format!(" · {}", job.run.model.name), "", 1),
-            false => job.run.label(),
+    fn to(out: Out, runs: &[(&RunId, &Run)]) -> Progress {
+        let one_model = runs.iter().all(|(_, run)| run.model == runs[0].1.model);
+        let label = |run: &Run| match one_model {
+            true => run.label().replacen(&format!(" · {}", run.model.name), "", 1),
+            false => run.label(),
         };
-        let labels: HashMap<RunId, String> = jobs.iter().map(|job| (job.id.clone(), label(job))).collect();
+        let labels: HashMap<RunId, String> = runs.iter().map(|(id, run)| ((*id).clone(), label(run))).collect();
         let widest = labels.values().map(|label| label.chars().count()).max().unwrap_or(0).min(WIDEST_LABEL);
         Progress {
             out,
             labels,
             widest,
-            slots: slots.clamp(1, jobs.len().max(1)),
             devices: BTreeMap::new(),
             running: BTreeMap::new(),
             started: Instant::now(),
             done: 0,
             failed: 0,
             paused: 0,
-            took: 0.0,
+            stopped: 0,
+            left: None,
+            held: None,
         }
     }
 
@@ -100,7 +103,7 @@ impl Progress {
     }
 
     fn say_of_run(&mut self, verb: &str, id: &RunId, rest: &str) {
-        let ended = self.done + self.failed;
+        let ended = self.done + self.failed + self.stopped;
         let total = self.labels.len();
         let digits = total.to_string().len();
         let (label, widest) = (self.label(id), self.widest);
@@ -121,7 +124,7 @@ impl Progress {
             }
         };
         let phase = "load".to_owned();
-        self.running.insert(slot, Running { id: id.clone(), since: Instant::now(), phase, at: None, bar });
+        self.running.insert(slot, Running { id: id.clone(), phase, at: None, bar });
     }
 
     fn leave(&mut self, slot: usize) {
@@ -131,36 +134,26 @@ impl Progress {
         }
     }
 
-    fn end(&mut self, slot: usize, id: &RunId, end: &End, seconds: f64) {
+    fn end(&mut self, slot: usize, id: &RunId, end: &End, seconds: f64, left: Option<f64>) {
         self.leave(slot);
         let (verb, mut rest) = match end {
             End::Done(outcome) => {
                 self.done += 1;
-                self.took += seconds;
-                let score = outcome.dev.get(&outcome.metric).copied().flatten();
-                let score = score.map_or("undefined".to_owned(), |score| format!("{score:.4}"));
-                ("done", format!("{} {score}  {seconds:.1} s", outcome.metric))
+                ("done", format!("{}  {seconds:.1} s", score(&outcome.metric, &outcome.dev)))
             }
             End::Failed(failure) => {
                 self.failed += 1;
                 ("FAILED", why(failure))
             }
+            End::Stopped(stopped) => {
+                self.stopped += 1;
+                ("stopped", format!("{} by {}", score(&stopped.metric, &stopped.dev), stopped.rule))
+            }
         };
-        if let (Out::Lines(_), Some(left @ 1.0..)) = (&self.out, self.seconds_left()) {
+        if let (Out::Lines(_), Some(left @ 1.0..)) = (&self.out, left) {
             rest += &format!("  about {} left", clock(left));
         }
         self.say_of_run(verb, id, &rest);
-    }
-
-    fn seconds_left(&self) -> Option<f64> {
-        let running: Vec<_> = self.running.values().map(|run| (run.since.elapsed().as_secs_f64(), run.at)).collect();
-        let waiting = self.labels.len().saturating_sub(self.done + self.failed + self.paused + running.len());
-        let mean = (self.done > 0).then(|| self.took / self.done as f64);
-        let running = running.into_iter().map(|(elapsed, at)| {
-            let share = at.map_or(0.0, |(step, of, ..)| f64::from(step) / f64::from(of.max(1)));
-            (elapsed, share)
-        });
-        seconds_left(mean, waiting, &running.collect::<Vec<_>>(), self.slots)
     }
 
     fn draw(&self) {
@@ -170,15 +163,22 @@ impl Progress {
                 bar.set_message(self.line(*slot, run));
             }
         }
-        let mut text = format!("{}/{} runs", self.done + self.failed, self.labels.len());
+        let ended = self.done + self.failed + self.stopped;
+        let mut text = format!("{ended}/{} runs", self.labels.len());
         if self.failed > 0 {
             text += &format!(" · {} failed", self.failed);
         }
+        if self.stopped > 0 {
+            text += &format!(" · {} stopped early", self.stopped);
+        }
         text += &format!(" · {}", clock(self.started.elapsed().as_secs_f64()));
-        if let Some(left) = self.seconds_left() {
+        if let Some(left) = self.left {
             text += &format!(" · about {} left", clock(left));
         }
-        sweep.set_position((self.done + self.failed) as u64);
+        if let Some(why) = &self.held {
+            text += &format!(" · waiting: {why}");
+        }
+        sweep.set_position(ended as u64);
         sweep.set_message(text);
     }
 
@@ -204,7 +204,7 @@ impl Observer for Progress {
                     self.say(&format!("slot {slot} is ready: {device}, {device_name}"));
                 }
             }
-            Note::Started { slot, id } => self.start(*slot, id),
+            Note::Started { slot, id, .. } => self.start(*slot, id),
             Note::Phase { slot, name, .. } => {
                 if let Some(run) = self.running.get_mut(slot) {
                     run.phase.clone_from(name);
@@ -215,22 +215,45 @@ impl Observer for Progress {
                     run.at = Some((*step, *of, *loss, *examples_per_second));
                 }
             }
-            Note::Ended { slot, id, end, seconds } => self.end(*slot, id, end, *seconds),
+            Note::Checkpointed { .. } => {}
+            Note::Ended { slot, id, end, seconds, left } => self.end(*slot, id, end, *seconds, *left),
             Note::Paused { slot, id, step } => {
                 self.leave(*slot);
                 self.paused += 1;
                 self.say_of_run("paused", id, &format!("at step {step}"));
             }
-            Note::Interrupted { running: 0 } => self.say("Stopping: nothing is running."),
-            Note::Interrupted { running } => {
-                let runs = if *running == 1 { "1 run goes" } else { &format!("{running} runs go") };
-                self.say(&format!("Stopping: {runs} on to the next checkpoint. Ctrl-C again stops now."));
+            Note::Reached { slot, id, step, of, metric, dev, .. } => {
+                self.leave(*slot);
+                self.say_of_run("reached", id, &format!("step {step} of {of}, {}", score(metric, dev)));
+            }
+            Note::PutBack { slot, id, failure, next } => {
+                self.leave(*slot);
+                self.say_of_run("retry", id, &format!("{}; {next}", why(failure)));
+            }
+            Note::Cancelled { id } => {
+                self.failed += 1;
+                self.say_of_run("FAILED", id, "cancelled before it started");
+            }
+            Note::Retired { id, rule } => {
+                self.stopped += 1;
+                self.say_of_run("stopped", id, &format!("by {rule}"));
+            }
+            Note::Stopping { why, running } => self.say(&stopping(why, *running)),
+            Note::Held { why, running } => {
+                self.held = Some(why.clone());
+                let rest = if *running > 0 { "; what runs goes to a checkpoint" } else { "" };
+                self.say(&format!("Waiting: {why}{rest}."));
+            }
+            Note::Released => {
+                self.held = None;
+                self.say("Going on.");
             }
             Note::Warning(text) => self.say(&format!("warning: {text}")),
         }
     }
 
-    fn beat(&mut self) {
+    fn beat(&mut self, state: &State, now: Duration) {
+        self.left = state.eta(now);
         self.draw();
     }
 }
@@ -256,15 +279,23 @@ fn why(failure: &Failure) -> String {
     text.replace('\n', " ")
 }
 
-/// Seconds until the last run ends, if runs take `mean` seconds; as long as none has ended, what running ones (elapsed
-/// seconds, share of steps done) promise is taken for it. `None` where there is nothing to go by.
-fn seconds_left(mean: Option<f64>, waiting: usize, running: &[(f64, f64)], slots: usize) -> Option<f64> {
-    let promised: Vec<f64> =
-        running.iter().filter(|&&(_, share)| share >= 0.02).map(|(elapsed, share)| elapsed / share).collect();
-    let promise = || (!promised.is_empty()).then(|| promised.iter().sum::<f64>() / promised.len() as f64);
-    let mean = mean.or_else(promise)?;
-    let rest: f64 = running.iter().map(|(elapsed, _)| (mean - elapsed).max(0.0)).sum();
-    Some((waiting as f64 * mean + rest) / slots as f64)
+/// Why nothing more starts, and what still runs.
+fn stopping(why: &Finish, running: usize) -> String {
+    let why = match why {
+        Finish::TooManyFailed(why) => format!("Giving up: {why}"),
+        Finish::OutOfTime => "The time budget is used up".to_owned(),
+        Finish::Interrupted | Finish::Complete | Finish::NoWorkers(_) => "Stopping".to_owned(),
+    };
+    match running {
+        0 => format!("{why}: nothing is running."),
+        1 => format!("{why}: 1 run goes on to the next checkpoint. Ctrl-C again stops now."),
+        n => format!("{why}: {n} runs go on to the next checkpoint. Ctrl-C again stops now."),
+    }
+}
+
+fn score(metric: &str, scores: &Scores) -> String {
+    let score = scores.get(metric).copied().flatten();
+    format!("{metric} {}", score.map_or("undefined".to_owned(), |score| format!("{score:.4}")))
 }
 
 /// `5:09`, `1:05:09`.

@@ -15,9 +15,10 @@ use crate::plan::{After, Run, RunId};
 use crate::protocol::{Job, Opening, Order};
 use crate::record::store::Store;
 use crate::record::{End, Record};
-use crate::schedule::local::{self, Interrupts, Observer, Options};
-use crate::schedule::{Conversation, Note, Silence};
-use crate::spec::RunTable;
+use crate::schedule::local::{self, Interrupts, Options};
+use crate::schedule::{Conversation, Silence};
+use crate::schedule::{Finish, Limits, Ticket};
+use crate::spec::{RunTable, Slots};
 use crate::task::Task;
 
 /// Ids that are named where several begin alike.
@@ -157,24 +158,33 @@ impl Source {
         let aside = tempfile::tempdir()?;
         let beside = Store::new(aside.path());
         let run = Run { after: After::default(), ..run.clone() };
-        let judged =
-            Judged { id: &training, run: &run, reason: Reason::New, failure: None, attempts: 0, estimate: None };
+        let judged = Judged {
+            id: &training,
+            run: &run,
+            reason: Reason::New,
+            failure: None,
+            attempts: 0,
+            estimate: None,
+            fate: None,
+        };
         let job = run::job(&workspace, &judged)?;
         let job = Job { keep: true, folder: beside.run_folder(&training), others: Vec::new(), log_every: 0, ..job };
         // The checkpoint of a training that is put aside, and θ, lie among the results.
         let lock = run::take_lock(store, &workspace.sweep.name)?;
         let worker = devices::worker_program()?;
-        let slots = devices::slots(&worker, self.device.as_deref(), &workspace.sweep.run, Some(1))?;
+        let slots = devices::slots(&worker, self.device.as_deref(), &workspace.sweep.run, Some(Slots::Count(1)))?;
         let options = Options {
             worker,
             slots: slots.into_iter().take(1).collect(),
             commit: env!("SWEEP_COMMIT").to_owned(),
+            limits: Limits::default(),
             interrupts: Interrupts::from_signals()?,
         };
-        let progress = super::progress::Progress::new(std::slice::from_ref(&job), 1);
-        let summary = local::run(vec![job], &beside, &workspace.sweep.name, &options, &mut Shown(progress))?;
-        drop(lock);
-        if summary.interrupted {
+        let mut progress = super::progress::Progress::new(&[(&training, &run)]);
+        let (tickets, name) = (vec![Ticket::new(training.clone())], &workspace.sweep.name);
+        let summary = local::run(tickets, &|_| Ok(job.clone()), &beside, name, &options, &mut progress, None)?;
+        drop((lock, progress));
+        if summary.finish == Finish::Interrupted {
             return Err(Silence::Stopped.into());
         }
         let again = beside.read(&training)?;
@@ -204,7 +214,9 @@ impl Source {
             Some((End::Failed(failure), _)) => {
                 Err(Refusal(format!("run {} failed this time: {}", record.id, failure.sentence())).into())
             }
-            None => Err(Refusal(format!("run {} did not end; the same command tries again", record.id)).into()),
+            Some((End::Stopped(_), _)) | None => {
+                Err(Refusal(format!("run {} did not end; the same command tries again", record.id)).into())
+            }
         }
     }
 
@@ -214,7 +226,7 @@ impl Source {
     /// The worker does not start, or cannot load the model; the user asked to stop.
     pub fn open(&self, trained: &Trained, interrupts: &Interrupts) -> Result<Conversation> {
         let worker = devices::worker_program()?;
-        let slots = devices::slots(&worker, self.device.as_deref(), &RunTable::default(), Some(1))?;
+        let slots = devices::slots(&worker, self.device.as_deref(), &RunTable::default(), Some(Slots::Count(1)))?;
         let slot = slots.first().ok_or_else(|| Refusal("there is no device; --device cpu names one".to_owned()))?;
         let mut worker = Conversation::start(&worker, slot, interrupts.clone())?;
         let opening = Opening {
@@ -225,18 +237,6 @@ impl Source {
         };
         worker.ask(&Order::Open(Box::new(opening)))?;
         Ok(worker)
-    }
-}
-
-struct Shown(super::progress::Progress);
-
-impl Observer for Shown {
-    fn note(&mut self, note: &Note) {
-        self.0.note(note);
-    }
-
-    fn beat(&mut self) {
-        self.0.beat();
     }
 }
 

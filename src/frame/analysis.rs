@@ -122,11 +122,13 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
         row.cells.iter().zip(&row.references).filter_map(move |(c, r)| Some(((*c)?, (*r)?, said.clone())))
     });
     let pairs: Vec<(&Cell, &Cell, Vec<String>)> = pairs.collect();
-    let mut comparisons: Vec<Comparison> =
-        pairs.par_iter().filter_map(|(cell, reference, said)| {
+    let mut comparisons: Vec<Comparison> = pairs
+        .par_iter()
+        .filter_map(|(cell, reference, said)| {
             let early = looks.as_ref().map(|_| cell.looked.clone().map_or(Early::Unjudged, Early::Looked));
             Some(Comparison { early, ..Comparison::of(cell, reference, said)? })
-        }).collect();
+        })
+        .collect();
     let mut overall = overall(&layout);
     if looks.is_some() {
         let over = overall.iter_mut().filter_map(|o| o.comparison.as_mut());

@@ -141,7 +141,12 @@ impl Comparison {
         let after_holm = format!(" after Holm over {}", comparisons(self.family));
         let p = match &self.early {
             Some(Early::Looked(Standing { look: Some(look), of, .. })) => {
-                format!("decided after {} of {of} seeds: p = {}, below the bound {}", look.seeds, short(look.p), short(look.level))
+                format!(
+                    "decided after {} of {of} seeds: p = {}, below the bound {}",
+                    look.seeds,
+                    short(look.p),
+                    short(look.level)
+                )
             }
             _ => p_is(self.holm) + &after_holm,
         };

@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::comparison::{Finding, p_text, short};
 use super::early::BIAS;
 use super::{Analysis, Comparison, Early, Entry, REFERENCE, Table};
-use crate::stop::Standing;
 use crate::stats::{BOOTSTRAP_LEAST, Interval};
+use crate::stop::Standing;
 
 /// Every comparison, those over all tasks first; without a row where nothing shares a seed with the reference.
 pub fn comparisons_table(analysis: &Analysis) -> Table {

@@ -105,7 +105,8 @@ pub(super) fn stopped_early(cells: &[Cell], records: &[Record], tune: &[String])
                 in_words(&parts)
             }
         };
-        let sentence = format!("{} of {all} settings of {} were stopped early by {rule}, {at}", steps.len(), in_words(tune));
+        let sentence =
+            format!("{} of {all} settings of {} were stopped early by {rule}, {at}", steps.len(), in_words(tune));
         let sentence = if each.len() == 1 { sentence.replacen(", at", " at", 1) } else { sentence };
         let place = format!("{line} on {task}");
         match said.iter_mut().find(|(known, _)| *known == sentence) {

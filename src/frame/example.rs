@@ -49,6 +49,7 @@ pub fn record(task: &str, mode: &str, p: Option<f64>, seed: u64, score: f64) -> 
         seconds: [("load".to_owned(), 1.0), ("train".to_owned(), 20.5)].into(),
         peak_memory_mib: 812.0,
         attempt: 1,
+        ..Provenance::default()
     };
     Record { format: FORMAT, id: run.id(), run, end: End::Done(outcome), made }
 }

@@ -29,8 +29,10 @@ pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
         count(status().eq(lit("diverged"))).alias("diverged"),
         count(status().eq(lit(STOPPED))).alias("stopped"),
         col("stopped_at").max(),
-        count(["done", "diverged", STOPPED].into_iter().map(|other| status().neq(lit(other))).fold(lit(true), Expr::and))
-            .alias("failed"),
+        count(
+            ["done", "diverged", STOPPED].into_iter().map(|other| status().neq(lit(other))).fold(lit(true), Expr::and),
+        )
+        .alias("failed"),
         col("seed").alias("seeds"),
         score().alias("scores"),
         col("id").alias("ids"),

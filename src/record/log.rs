@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{explain, make_folder};
 use crate::plan::RunId;
+use crate::record::Scores;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -24,15 +25,59 @@ pub struct Event {
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// A coordinator set out to do this many runs.
-    Began { sweep: String, runs: usize, commit: String, version: String, pid: u32 },
+    Began {
+        sweep: String,
+        runs: usize,
+        commit: String,
+        version: String,
+        pid: u32,
+    },
     /// A run was handed to the worker of a slot.
-    Started { id: RunId, slot: usize, attempt: u32 },
+    Started {
+        id: RunId,
+        slot: usize,
+        attempt: u32,
+    },
     /// A run's record was written: `how` is `done` or the cause of failure.
-    Ended { id: RunId, how: String, seconds: f64 },
+    Ended {
+        id: RunId,
+        how: String,
+        seconds: f64,
+    },
     /// A run was put aside at a checkpoint.
-    Paused { id: RunId, step: u32 },
+    Paused {
+        id: RunId,
+        step: u32,
+    },
+    /// An attempt failed, and another follows: `how` is the class of failure, `next` what is done otherwise.
+    PutBack {
+        id: RunId,
+        attempt: u32,
+        how: String,
+        next: String,
+    },
+    /// A run came to a step at which a rule decides about it, with its dev scores there.
+    Reached {
+        id: RunId,
+        step: u32,
+        of: u32,
+        metric: String,
+        dev: Scores,
+        /// Over the even and the odd places of the dev set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halves: Option<[Scores; 2]>,
+    },
+    /// Nothing starts for now, and why; or work goes on.
+    Held {
+        why: String,
+    },
+    Released,
     /// The coordinator ended; `left` counts the runs without a record.
-    Finished { done: usize, failed: usize, left: usize },
+    Finished {
+        done: usize,
+        failed: usize,
+        left: usize,
+    },
 }
 
 /// What could be read of a log.

@@ -1,6 +1,7 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+mod failure;
 pub mod lock;
 pub mod log;
 pub mod mask;
@@ -12,11 +13,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use analysis::{Distance, Elsewhere, Sharpness, UpdateVariance, Way};
+pub use failure::{Class, Failure};
 
 use crate::plan::{Run, RunId};
 
 /// Version of the record file. A reader must go on reading every older version.
-pub const FORMAT: u32 = 1;
+///
+/// 2: more classes of failure; runs that a rule stopped; micro-batches that memory made smaller.
+pub const FORMAT: u32 = 2;
 
 /// Metric name to value in [-1, 1] or [0, 1]; `None` where the metric is undefined (constant predictions, one class).
 pub type Scores = BTreeMap<String, Option<f64>>;
@@ -38,6 +42,26 @@ pub struct Record {
 pub enum End {
     Done(Outcome),
     Failed(Failure),
+    /// A rule of `[stop]` ended it before its last step: neither a result of the full run nor a failure.
+    Stopped(Stopped),
+}
+
+/// How far a run had come when a rule stopped it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// `asha`.
+    pub rule: String,
+    /// Steps trained, of those that the whole run has.
+    pub step: u32,
+    pub of: u32,
+    /// The headline metric, a key of `dev`.
+    pub metric: String,
+    /// Scores after `step` steps.
+    pub dev: Scores,
+    /// The same over the even and over the odd places of the dev set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halves: Option<[Scores; 2]>,
 }
 
 /// What a run that reached its last step measured.
@@ -94,43 +118,6 @@ pub struct MaskNote {
     pub of: u64,
 }
 
-/// Why a run ended without a score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Failure {
-    /// The loss or the gradient became NaN or infinite at this step.
-    Diverged { step: u32 },
-    /// The device had no memory left.
-    OutOfMemory { message: String },
-    /// Data, model or settings that cannot be trained on.
-    Refused { message: String },
-    /// The worker process died; the last lines of its log.
-    Crashed { tail: String },
-}
-
-impl Failure {
-    /// One word for tables and `sweep status`.
-    pub fn cause(&self) -> &'static str {
-        match self {
-            Failure::Diverged { .. } => "diverged",
-            Failure::OutOfMemory { .. } => "out of memory",
-            Failure::Refused { .. } => "refused",
-            Failure::Crashed { .. } => "crashed",
-        }
-    }
-
-    /// One sentence for people.
-    pub fn sentence(&self) -> String {
-        match self {
-            Failure::Diverged { step } => format!("the loss or its gradient was not finite at step {step}"),
-            Failure::OutOfMemory { message } => format!("no memory left on the device: {message}"),
-            Failure::Refused { message } => message.clone(),
-            Failure::Crashed { tail } if tail.is_empty() => "the worker process died without a word".to_owned(),
-            Failure::Crashed { tail } => format!("the worker process died; its last words: {tail}"),
-        }
-    }
-}
-
 /// Where, when and by what a record was made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +138,10 @@ pub struct Provenance {
     pub peak_memory_mib: f64,
     /// 1 for the first attempt.
     pub attempt: u32,
+    /// Examples of one forward and backward pass, where memory was too small for those of the recipe. A step still sums
+    /// up the recipe's batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
 }
 
 impl Provenance {
@@ -163,14 +154,22 @@ impl Record {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.end {
             End::Done(outcome) => Some(outcome),
-            End::Failed(_) => None,
+            End::Failed(_) | End::Stopped(_) => None,
         }
     }
 
     pub fn failure(&self) -> Option<&Failure> {
         match &self.end {
-            End::Done(_) => None,
+            End::Done(_) | End::Stopped(_) => None,
             End::Failed(failure) => Some(failure),
+        }
+    }
+
+    /// How far it came, where a rule stopped it.
+    pub fn stopped(&self) -> Option<&Stopped> {
+        match &self.end {
+            End::Stopped(stopped) => Some(stopped),
+            End::Done(_) | End::Failed(_) => None,
         }
     }
 

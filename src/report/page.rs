@@ -193,8 +193,12 @@ fn counts(study: &Study, records: &[Record], analysis: &Analysis) -> Vec<Count> 
     let failed = records.iter().filter(|r| r.failure().is_some()).count();
     let stopped = records.len() - done - failed;
     let known: HashSet<&RunId> = records.iter().map(|r| &r.id).collect();
-    let (spared, waiting): (Vec<&RunId>, Vec<&RunId>) =
-        study.planned.iter().map(|(id, _)| id).filter(|id| !known.contains(id)).partition(|id| analysis.spared.contains(id));
+    let (spared, waiting): (Vec<&RunId>, Vec<&RunId>) = study
+        .planned
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| !known.contains(id))
+        .partition(|id| analysis.spared.contains(id));
     let mut counts = vec![
         Count { kind: "planned", number: study.planned.len(), word: "runs planned" },
         Count { kind: "done", number: done, word: "done" },
@@ -202,7 +206,11 @@ fn counts(study: &Study, records: &[Record], analysis: &Analysis) -> Vec<Count> 
     ];
     // Most sweeps have no rule that ends work early.
     let early = [(stopped, "stopped early"), (spared.len(), "not needed (decided)")];
-    counts.extend(early.into_iter().filter(|(n, _)| *n > 0).map(|(number, word)| Count { kind: "early", number, word }));
+    counts.extend(early.into_iter().filter(|(n, _)| *n > 0).map(|(number, word)| Count {
+        kind: "early",
+        number,
+        word,
+    }));
     counts.push(Count { kind: "waiting", number: waiting.len(), word: "not yet run" });
     counts
 }

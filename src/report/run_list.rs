@@ -116,14 +116,7 @@ fn status(record: Option<&Record>, is_spared: bool) -> String {
     }
 }
 
-fn row(
-    id: &RunId,
-    run: &Run,
-    setting: String,
-    status: String,
-    record: Option<&Record>,
-    log: Option<String>,
-) -> Row {
+fn row(id: &RunId, run: &Run, setting: String, status: String, record: Option<&Record>, log: Option<String>) -> Row {
     let made = record.map(|r| &r.made);
     Row {
         kind: if record.is_some_and(|r| r.failure().is_some()) { "failed" } else { "fine" },

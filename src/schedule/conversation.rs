@@ -51,7 +51,7 @@ impl Conversation {
         let own = Worker { slot: 0, life: 0 };
         let path = log.path().join("log.txt");
         let process = Process::spawn(worker, &slot.device, slot.threads, path, own, &sender)
-            .map_err(|error| Silence::NoStart(Exit { how: error.to_string(), tail: String::new() }))?;
+            .map_err(|error| Silence::NoStart(Exit { how: error.to_string(), ..Exit::default() }))?;
         let conversation = Conversation { process, events, interrupts, _log: log };
         match conversation.hear() {
             Ok(_) => Ok(conversation),
@@ -80,7 +80,7 @@ impl Conversation {
             match self.events.recv_timeout(BEAT) {
                 Ok(Event::From(_, message)) => return Ok(message),
                 Ok(Event::Exited(_, exit)) => return Err(Silence::Died(exit)),
-                Ok(Event::Interrupt) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Silence::Died(Exit::default())),
             }
         }

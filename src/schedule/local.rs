@@ -3,6 +3,7 @@
 //! It is the only writer of records, the log and the manifest's neighbours; workers only tell.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::process::Process;
-use super::state::{Command, Event, Exit, Finish, Note, State, Worker};
+use super::queue::Ticket;
+use super::state::{Command, Counts, Errand, Event, Exit, Finish, Limits, Note, Place, State, Worker};
 use crate::plan::RunId;
 use crate::protocol::{Job, Order};
 use crate::record::log::{self, Log, What};
@@ -22,6 +24,8 @@ use crate::record::{End, FORMAT, Provenance, Record};
 
 /// How often interrupts are looked for and the display may move.
 const BEAT: Duration = Duration::from_millis(100);
+/// How often a full disk is looked at again.
+const ROOM: Duration = Duration::from_millis(500);
 /// What a worker gets to end of itself once there is nothing left to do.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -40,6 +44,7 @@ pub struct Options {
     pub slots: Vec<Slot>,
     /// Git commit of the program's source, for the log and for records of crashed runs; empty if unknown.
     pub commit: String,
+    pub limits: Limits,
     pub interrupts: Interrupts,
 }
 
@@ -83,35 +88,49 @@ impl Interrupts {
 /// Looks on and shows what it likes.
 pub trait Observer {
     fn note(&mut self, note: &Note);
-    /// Called several times a second, so that clocks on the screen go on.
-    fn beat(&mut self) {}
+    /// Called several times a second, so that clocks on the screen go on; `now` is the time since the start.
+    fn beat(&mut self, _state: &State, _now: Duration) {}
 }
 
-/// How many runs ended which way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What else has a say in a sweep under way: rules that add and end runs, orders from other terminals, the disk.
+pub trait Director {
+    /// Asked after every event and on every beat; what it answers the scheduler hears next. Nothing to say while
+    /// nothing runs ends the sweep.
+    fn say(&mut self, state: &State, now: Duration) -> Vec<Event>;
+    /// Told of all that happens.
+    fn note(&mut self, _note: &Note) {}
+}
+
+/// How many runs ended which way, and how the sweep did.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub done: usize,
     pub failed: usize,
+    /// Ended by a rule.
+    pub stopped: usize,
     /// Put aside at a checkpoint; they are among those left.
     pub paused: usize,
     /// Without a record.
     pub left: usize,
-    pub interrupted: bool,
+    pub finish: Finish,
 }
 
-/// Does all jobs, in their order, and returns when every one has a record or nothing more can be done.
+/// Does all runs, in the order of their tickets, and returns when every one has a record or nothing more can be done.
+/// `job` gives what a worker needs to know of a run; attempt, step and passes are those of the ticket.
 /// The caller holds the store's lock, and calls from a thread that outlives the call (see `Process::spawn`).
 ///
 /// # Errors
 /// Records or the log cannot be written, or no worker ever becomes ready. Runs that fail are no error.
 pub fn run(
-    jobs: Vec<Job>,
+    tickets: Vec<Ticket>,
+    job: &dyn Fn(&RunId) -> Result<Job>,
     store: &Store,
     sweep: &str,
     options: &Options,
     observer: &mut dyn Observer,
+    director: Option<&mut dyn Director>,
 ) -> Result<Summary> {
-    if options.slots.is_empty() && !jobs.is_empty() {
+    if options.slots.is_empty() && !tickets.is_empty() {
         bail!("there is no device to train on: name one with `--devices cpu`");
     }
     let (mut log, reading) = Log::open(&store.sweep_folder(sweep).join("events.jsonl"))?;
@@ -122,50 +141,36 @@ pub fn run(
              not touched by this"
         )));
     }
-    append(
-        &mut log,
-        What::Began {
-            sweep: sweep.to_owned(),
-            runs: jobs.len(),
-            commit: options.commit.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-        },
-    )?;
-    let mut state = State::new(jobs.iter().map(|job| (job.id.clone(), job.attempt)), options.slots.len());
+    let began = What::Began {
+        sweep: sweep.to_owned(),
+        runs: tickets.len(),
+        commit: options.commit.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+    };
+    log.append(&log::Event { time: now(), what: began })?;
+    let places = places(&options.slots);
+    let mut state = State::new(tickets, places, options.limits);
+    if director.is_some() {
+        state = state.open();
+    }
     let (sender, events) = mpsc::channel();
     let mut driver = Driver {
         store,
         sweep,
         options,
         observer,
+        director,
         log,
-        jobs: jobs.into_iter().map(|job| (job.id.clone(), job)).collect(),
+        job,
+        running: HashMap::new(),
         started: HashMap::new(),
         processes: HashMap::new(),
         sender,
     };
-    let start = Instant::now();
-    let mut heard = 0; // interrupts that the state knows of
-    let mut commands = state.start();
-    let finish = loop {
-        if let Some(finish) = driver.carry_out(commands)? {
-            break finish;
-        }
-        let event = if options.interrupts.count() > heard {
-            heard += 1;
-            Some(Event::Interrupt)
-        } else {
-            events.recv_timeout(BEAT).ok()
-        };
-        driver.observer.beat();
-        if let Some(Event::Exited(worker, _)) = &event {
-            driver.processes.remove(worker);
-        }
-        commands = event.map_or_else(Vec::new, |event| state.on(event, start.elapsed()));
-    };
+    let finish = driver.play(&mut state, &events)?;
     driver.dismiss(&events);
-    if let Finish::NoWorkers(Exit { how, tail }) = finish {
+    if let Finish::NoWorkers(Exit { how, tail, .. }) = finish {
         let said = if tail.is_empty() { "It said nothing.".to_owned() } else { format!("Its last words:\n{tail}") };
         bail!(
             "no worker became ready, on any device ({how}). {said}\nThe whole log is {}; `sweep doctor` says what is \
@@ -173,41 +178,77 @@ pub fn run(
             store.sweep_folder(sweep).join("worker-*.log").display()
         );
     }
-    let counts = state.counts();
-    Ok(Summary {
-        done: counts.done,
-        failed: counts.failed,
-        paused: counts.paused,
-        left: counts.total - counts.done - counts.failed,
-        interrupted: finish == Finish::Interrupted,
-    })
+    let Counts { done, failed, stopped, paused, total } = state.counts();
+    Ok(Summary { done, failed, stopped, paused, left: total - done - failed - stopped, finish })
 }
 
-struct Driver<'a> {
+/// Slots of one device share its memory; those of a CPU all do.
+fn places(slots: &[Slot]) -> Vec<Place> {
+    let first = |slot: &Slot| slots.iter().position(|other| other.device == slot.device).unwrap_or_default();
+    slots.iter().map(|slot| Place { device: first(slot) }).collect()
+}
+
+struct Driver<'a, 'd> {
     store: &'a Store,
     sweep: &'a str,
     options: &'a Options,
     observer: &'a mut dyn Observer,
+    director: Option<&'d mut dyn Director>,
     log: Log,
-    jobs: HashMap<RunId, Job>,
-    /// When each run was handed out, RFC 3339.
+    job: &'a dyn Fn(&RunId) -> Result<Job>,
+    /// The jobs under way.
+    running: HashMap<RunId, Job>,
+    /// When each of them was handed out, RFC 3339.
     started: HashMap<RunId, String>,
     processes: HashMap<Worker, Process>,
     sender: Sender<Event>,
 }
 
-impl Driver<'_> {
+impl Driver<'_, '_> {
+    /// Feeds the state with what happens until it is over.
+    fn play(&mut self, state: &mut State, events: &Receiver<Event>) -> Result<Finish> {
+        let start = Instant::now();
+        let mut heard = 0; // interrupts that the state knows of
+        let mut beat = Instant::now();
+        let mut commands = state.start();
+        loop {
+            if let Some(finish) = self.carry_out(commands)? {
+                return Ok(finish);
+            }
+            let said = self.director.as_mut().map_or_else(Vec::new, |director| director.say(state, start.elapsed()));
+            if !said.is_empty() {
+                commands = said.into_iter().flat_map(|event| state.on(event, start.elapsed())).collect();
+                continue;
+            }
+            if self.director.is_some() && state.is_idle() && state.held().is_none() {
+                commands = state.on(Event::Close, start.elapsed());
+                if !commands.is_empty() {
+                    continue;
+                }
+            }
+            let event = if self.options.interrupts.count() > heard {
+                heard += 1;
+                Some(Event::Interrupt)
+            } else {
+                events.recv_timeout(BEAT).ok()
+            };
+            if let Some(Event::Exited(worker, _)) = &event {
+                self.processes.remove(worker);
+            }
+            commands = event.map_or_else(Vec::new, |event| state.on(event, start.elapsed()));
+            if beat.elapsed() >= BEAT {
+                beat = Instant::now();
+                self.observer.beat(state, start.elapsed());
+                commands.extend(state.on(Event::Tick, start.elapsed()));
+            }
+        }
+    }
+
     fn carry_out(&mut self, commands: Vec<Command>) -> Result<Option<Finish>> {
         for command in commands {
             match command {
                 Command::Spawn(worker) => self.spawn(worker),
-                Command::Train(worker, id) => {
-                    self.started.insert(id.clone(), now());
-                    if let (Some(process), Some(job)) = (self.processes.get_mut(&worker), self.jobs.get(&id)) {
-                        process.log_to(job.folder.join("log.txt"));
-                        process.order(&Order::Train(Box::new(job.clone())));
-                    }
-                }
+                Command::Train(worker, errand) => self.train(worker, errand)?,
                 Command::Pause(worker) => {
                     if let Some(process) = self.processes.get_mut(&worker) {
                         process.order(&Order::Pause);
@@ -219,17 +260,40 @@ impl Driver<'_> {
                     }
                 }
                 Command::Write(id, end, made) => self.write(&id, *end, *made)?,
-                Command::Append(what) => append(&mut self.log, what)?,
-                Command::Show(note) => {
-                    if let Note::Ended { slot, .. } | Note::Paused { slot, .. } = note {
-                        self.log_idle(slot);
-                    }
-                    self.observer.note(&note);
-                }
+                Command::Append(what) => self.append(what)?,
+                Command::Show(note) => self.show(&note),
                 Command::Finish(finish) => return Ok(Some(finish)),
             }
         }
         Ok(None)
+    }
+
+    fn train(&mut self, worker: Worker, errand: Errand) -> Result<()> {
+        let Errand { id, attempt, until, micro_batch } = errand;
+        let job = Job { attempt, until, micro_batch, ..(self.job)(&id)? };
+        self.started.insert(id.clone(), now());
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.log_to(job.folder.join("log.txt"));
+            process.order(&Order::Train(Box::new(job.clone())));
+        }
+        self.running.insert(id, job);
+        Ok(())
+    }
+
+    fn show(&mut self, note: &Note) {
+        match note {
+            Note::Ended { slot, id, .. } | Note::Paused { slot, id, .. } | Note::Reached { slot, id, .. } => {
+                self.log_idle(*slot);
+                self.running.remove(id);
+                self.started.remove(id);
+            }
+            Note::PutBack { slot, .. } => self.log_idle(*slot),
+            _ => {}
+        }
+        if let Some(director) = &mut self.director {
+            director.note(note);
+        }
+        self.observer.note(note);
     }
 
     fn spawn(&mut self, worker: Worker) {
@@ -241,7 +305,7 @@ impl Driver<'_> {
             }
             Err(error) => {
                 let how = format!("{} cannot be started: {error}", program.display());
-                let _ = self.sender.send(Event::Exited(worker, Exit { how, tail: String::new() }));
+                let _ = self.sender.send(Event::Exited(worker, Exit { how, ..Exit::default() }));
             }
         }
     }
@@ -257,17 +321,49 @@ impl Driver<'_> {
         }
     }
 
-    fn write(&self, id: &RunId, end: End, mut made: Provenance) -> Result<()> {
-        let Some(job) = self.jobs.get(id) else { return Ok(()) };
+    fn write(&mut self, id: &RunId, end: End, mut made: Provenance) -> Result<()> {
         // A crashed worker told nothing; what the coordinator knows is better than nothing.
         if made.version.is_empty() {
             made.version = env!("CARGO_PKG_VERSION").to_owned();
             made.commit = self.options.commit.clone();
         }
         if made.started.is_empty() {
-            made.started = self.started.get(id).cloned().unwrap_or_default();
+            made.started = self.started.get(id).cloned().unwrap_or_else(now);
         }
-        self.store.write(&Record { format: FORMAT, id: id.clone(), run: job.run.clone(), end, made })
+        let run = match self.running.get(id) {
+            Some(job) => job.run.clone(),
+            None => (self.job)(id)?.run,
+        };
+        let record = Record { format: FORMAT, id: id.clone(), run, end, made };
+        let store = self.store;
+        self.when_there_is_room(|_| store.write(&record))
+    }
+
+    fn append(&mut self, what: What) -> Result<()> {
+        let event = log::Event { time: now(), what };
+        self.when_there_is_room(|driver| driver.log.append(&event))
+    }
+
+    /// Writes, and where the disk is full waits until it is not: what a run has measured must not be lost.
+    ///
+    /// # Errors
+    /// Any other trouble; the user asks to stop while it waits.
+    fn when_there_is_room(&mut self, mut write: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let before = self.options.interrupts.count();
+        let mut told = false;
+        loop {
+            match write(self) {
+                Err(error) if is_full(&error) && self.options.interrupts.count() == before => {
+                    if !std::mem::replace(&mut told, true) {
+                        self.observer.note(&Note::Warning(format!(
+                            "{error:#}. The sweep waits for space; Ctrl-C gives up what could not be written"
+                        )));
+                    }
+                    std::thread::sleep(ROOM);
+                }
+                written => return written,
+            }
+        }
     }
 
     /// Lets the workers end of themselves for a moment; dropping them ends those that do not.
@@ -285,8 +381,9 @@ impl Driver<'_> {
     }
 }
 
-fn append(log: &mut Log, what: What) -> Result<()> {
-    log.append(&log::Event { time: now(), what })
+fn is_full(error: &anyhow::Error) -> bool {
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// RFC 3339, UTC.

@@ -95,10 +95,10 @@ impl Process {
         {
             let (group, journal, events) = (group.clone(), journal.clone(), events.clone());
             thread::spawn(move || {
-                let how = group.wait(&mut child);
+                let (how, signal) = group.wait(&mut child);
                 let _ = empty.recv_timeout(DRAIN);
                 let tail = lock(&journal).tail();
-                let _ = events.send(Event::Exited(worker, Exit { how, tail }));
+                let _ = events.send(Event::Exited(worker, Exit { how, signal, tail }));
             });
         }
         Ok(Process { stdin, group, journal })
@@ -150,8 +150,8 @@ impl Group {
         }
     }
 
-    /// Waits for the leader's end, ends what it left in its group, and tells how it ended.
-    fn wait(&self, child: &mut Child) -> String {
+    /// Waits for the leader's end, ends what it left in its group, and tells how it ended, and by which signal.
+    fn wait(&self, child: &mut Child) -> (String, Option<i32>) {
         // SAFETY: `info` is a plain structure that the call fills. WNOWAIT leaves the zombie, and so the number, to us.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
@@ -163,7 +163,10 @@ impl Group {
         self.kill();
         let mut reaped = lock(&self.reaped);
         *reaped = true;
-        child.wait().map_or_else(|error| format!("lost: {error}"), in_words)
+        match child.wait() {
+            Ok(status) => (in_words(status), status.signal()),
+            Err(error) => (format!("lost: {error}"), None),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::de::DeValue;
 
 use super::fault::{Fault, suggestion};
-use super::number::{Domain, Number, Standard, Value};
+use super::number::{Domain, Number, Value};
 use super::recipe::SEED;
 use super::table::{Collector, Entry, Table, checked, kind, value};
 
@@ -263,22 +263,4 @@ pub fn read_zip(entry: &Entry, grid: &[Axis], faults: &Collector) -> Vec<Vec<Str
         }
     }
     zips
-}
-
-/// `slots_per_device`: a count, or "auto".
-pub fn slots(table: &Table) -> Option<u32> {
-    let number = Number {
-        name: "slots_per_device",
-        what: "worker processes on a device",
-        domain: Domain::Whole { from: 1, to: 256 },
-        standard: Standard::Absent("auto"),
-    };
-    let entry = table.get("slots_per_device")?;
-    if matches!(entry.get_ref(), DeValue::String(word) if word == "auto") {
-        return None;
-    }
-    match checked(&number, entry, table.faults())? {
-        Value::Whole(n) => Some(n as u32),
-        _ => None,
-    }
 }

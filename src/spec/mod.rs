@@ -6,9 +6,11 @@ pub mod fault;
 pub mod filter;
 mod mode;
 pub mod number;
+mod priority;
 mod profile;
 mod read;
 pub mod recipe;
+mod run;
 mod select;
 pub mod stages;
 pub mod stop;
@@ -23,6 +25,7 @@ pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
 pub use profile::name as profile_name;
+pub use run::{Keep, MaxFail, Order, RunTable, Slots, duration};
 pub use select::Select;
 pub use stages::Stages;
 pub use stop::Stop;
@@ -102,6 +105,8 @@ pub struct Sweep {
     pub exclude: Vec<Clause>,
     pub tasks: Vec<OwnTask>,
     pub run: RunTable,
+    /// `[[priority]]`: levels, and which runs have them; the first that takes a run counts.
+    pub priority: Vec<(i32, Clause)>,
 }
 
 /// A mode of the grid: a method or several, and the values of its own table.
@@ -171,22 +176,6 @@ pub struct OwnTask {
     pub labels: Option<Vec<String>>,
     pub metric: Vec<String>,
     pub format: Option<String>,
-}
-
-/// `[run]`: where and how, without a say in the results.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct RunTable {
-    /// `None` is "auto".
-    pub devices: Option<Vec<String>>,
-    /// `None` is "auto".
-    pub slots_per_device: Option<u32>,
-    pub data: Vec<String>,
-    pub models: Vec<String>,
-    /// Whether θ of every trained run is kept, so that later stages and sweeps need not train it again; `None` keeps it
-    /// where the sweep has stages.
-    pub keep: Option<bool>,
-    pub results: Option<String>,
-    pub reports: Option<String>,
 }
 
 impl Sweep {

@@ -12,13 +12,13 @@ use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
 use super::{
-    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, RunTable, Select, Stages, Stop, Sweep, mode,
-    names_a_folder,
+    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, Select, Stages, Stop, Sweep, mode, names_a_folder,
+    priority, run,
 };
 
 /// Reads the whole file; what is wrong with it goes to `faults`.
 pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &Collector) -> Sweep {
-    let run = root.table("run").map(read_run).unwrap_or_default();
+    let run = root.table("run").map(run::read).unwrap_or_default();
     // A task or mode whose own table is at fault is known nevertheless: its grid entry is no second fault.
     let own_names = root.keys_of("task");
     let tasks: Vec<OwnTask> = root
@@ -112,6 +112,11 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
             .collect()
     };
     let (only, exclude) = (clauses("only"), clauses("exclude"));
+    let priority = root.list_of_tables("priority").into_iter().filter_map(|(span, table)| {
+        let level = priority::level(&span, &table)?;
+        Some((level, read_clause(span, &table, &coordinates, faults)))
+    });
+    let priority = priority.collect();
 
     let name = root.text("name").unwrap_or_else(|| stem(file));
     if !names_a_folder(&name) {
@@ -153,6 +158,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         log_every,
         only,
         exclude,
+        priority,
         tasks,
         run,
     }
@@ -259,7 +265,7 @@ fn read_train(table: Table, grid: &[Axis], tune: &[Axis], faults: &Collector) ->
 
 fn read_clause(span: Range<usize>, table: &Table, coordinates: &[(&str, Vec<Value>)], faults: &Collector) -> Clause {
     let mut conditions = Vec::new();
-    for (name, key_span, entry) in table.all() {
+    for (name, key_span, entry) in table.rest() {
         let Some((_, there)) = coordinates.iter().find(|(known, _)| *known == name) else {
             let title = format!("unknown key \"{name}\" in {}", table.name);
             let help = suggestion(&name, coordinates.iter().map(|(known, _)| *known));
@@ -304,42 +310,6 @@ fn meant(value: &Value, there: &[Value]) -> String {
     let words: Vec<String> = there.iter().map(Value::to_string).collect();
     nearest(&value.to_string(), words.iter().map(String::as_str))
         .map_or_else(String::new, |near| format!("did you mean \"{near}\"? "))
-}
-
-/// `[run] devices`; `None` is "auto".
-fn read_devices(table: &Table) -> Option<Vec<String>> {
-    let devices = table.placed_texts("devices")?;
-    let help = "write devices = \"auto\", or a list of \"cpu\", \"cuda:0\", \"cuda:1\", …";
-    if let (true, Some(entry)) = (devices.is_empty(), table.get("devices")) {
-        table.faults().add(Fault::new(entry.span(), "devices is empty", "nothing to train on").help(help));
-    }
-    let alone = devices.len() == 1;
-    for (device, span) in &devices {
-        let index = device.strip_prefix("cuda:").and_then(|index| index.parse::<u32>().ok());
-        let is_gpu = index.is_some_and(|index| *device == format!("cuda:{index}"));
-        if device == "auto" && !alone {
-            table.faults().add(Fault::new(span.clone(), "\"auto\" stands alone", "among other devices").help(help));
-        } else if !["auto", "cpu"].contains(&device.as_str()) && !is_gpu {
-            let title = format!("\"{device}\" is no device");
-            table.faults().add(Fault::new(span.clone(), title, "not known").help(help));
-        }
-    }
-    let devices: Vec<String> = devices.into_iter().map(|(device, _)| device).collect();
-    (devices != ["auto"]).then_some(devices)
-}
-
-fn read_run(table: Table) -> RunTable {
-    let run = RunTable {
-        devices: read_devices(&table),
-        slots_per_device: axis::slots(&table),
-        data: table.texts("data").unwrap_or_default(),
-        models: table.texts("models").unwrap_or_default(),
-        keep: super::stages::flag(&table, "keep"),
-        results: table.text("results"),
-        reports: table.text("reports"),
-    };
-    table.finish();
-    run
 }
 
 fn own_task(name: String, span: Range<usize>, table: Table, known: &Known, faults: &Collector) -> Option<OwnTask> {

@@ -95,8 +95,7 @@ pub(super) fn blocks(decided: &Decided, sweep: &Sweep) -> (Test, Vec<Block>) {
     let mut setting_of: HashMap<Vec<(String, String)>, (usize, usize)> = HashMap::new();
     let mut seen: HashSet<&RunId> = HashSet::new();
     // A run under two names is a reference if one of them says so.
-    let named: HashSet<&RunId> =
-        sweep.runs.iter().filter(|(_, run)| run.mode == REFERENCE).map(|(id, _)| id).collect();
+    let named: HashSet<&RunId> = sweep.runs.iter().filter(|(_, run)| run.mode == REFERENCE).map(|(id, _)| id).collect();
     for (id, run) in sweep.runs.iter().filter(|(id, _)| seen.insert(id)) {
         let all = settings(run);
         if let Some((block, setting)) = setting_of.get(&all) {

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn settings_leave_out_the_seed_and_the_name_of_the_mode() {
         let one = example::run("rte", "child-d", 1);
-        let mut other = crate::plan::Run { mode: "mine".into(), seed: 9, ..one.clone() };
+        let mut other = Run { mode: "mine".into(), seed: 9, ..one.clone() };
         assert_eq!(settings(&one), settings(&other));
         other.method.numbers.insert("p".into(), 0.2.into());
         assert_ne!(settings(&one), settings(&other));

@@ -4,46 +4,29 @@ use std::sync::{Arc, Mutex};
 use indicatif::TermLike;
 
 use super::*;
-use crate::plan::{Choice, Input, Recipe, Run};
+use crate::plan::{Choice, Input, Recipe};
 use crate::record::Outcome;
-use crate::task::{Column, Format, Labels, Source};
 
-fn jobs(n: u64) -> Vec<Job> {
-    let job = |seed| {
-        let run = Run {
-            task: Input { name: "rte".into(), hash: String::new() },
-            model: Input { name: "tiny".into(), hash: String::new() },
-            mode: "vanilla".into(),
-            method: Choice { name: "vanilla".into(), numbers: BTreeMap::new() },
-            recipe: Recipe::default(),
-            seed,
-            after: Default::default(),
-        };
-        Job {
-            id: run.id(),
-            run,
-            task: crate::task::Task {
-                name: "rte".into(),
-                train: Some(Source { path: "train.tsv".into(), format: Format::Jsonl }),
-                dev: Vec::new(),
-                text: Vec::new(),
-                label: Column::Index(0),
-                labels: Labels::Regression,
-                skip: None,
-                skip_torn: false,
-                metrics: Vec::new(),
-            },
-            others: Vec::new(),
-            model: "model".into(),
-            folder: "run".into(),
-            cache: "cache".into(),
-            masks: "masks".into(),
-            keep: false,
-            log_every: 0,
-            attempt: 1,
-        }
+fn runs(n: u64) -> Vec<(RunId, Run)> {
+    let run = |seed| Run {
+        task: Input { name: "rte".into(), hash: String::new() },
+        model: Input { name: "tiny".into(), hash: String::new() },
+        mode: "vanilla".into(),
+        method: Choice { name: "vanilla".into(), numbers: BTreeMap::new() },
+        recipe: Recipe::default(),
+        seed,
+        after: Default::default(),
     };
-    (1..=n).map(job).collect()
+    (1..=n).map(run).map(|run| (run.id(), run)).collect()
+}
+
+fn named(runs: &[(RunId, Run)]) -> Vec<(&RunId, &Run)> {
+    runs.iter().map(|(id, run)| (id, run)).collect()
+}
+
+/// A scheduler without anything to do, for beats.
+fn idle() -> State {
+    State::new([], [], Default::default())
 }
 
 fn done(id: &RunId) -> Note {
@@ -58,7 +41,7 @@ fn done(id: &RunId) -> Note {
         mask: None,
         ..Outcome::default()
     };
-    Note::Ended { slot: 0, id: id.clone(), end: Box::new(End::Done(outcome)), seconds: 12.34 }
+    Note::Ended { slot: 0, id: id.clone(), end: Box::new(End::Done(outcome)), seconds: 12.34, left: Some(135.7) }
 }
 
 /// What was written, whoever holds the other end.
@@ -114,39 +97,46 @@ impl TermLike for Paper {
 
 #[test]
 fn without_a_terminal_each_run_has_a_line_at_its_start_and_one_at_its_end() {
-    let (paper, jobs) = (Paper::default(), jobs(12));
-    let mut progress = Progress::to(Out::Lines(Box::new(paper.clone())), &jobs, 1);
-    let (first, second) = (&jobs[0].id, &jobs[1].id);
+    let (paper, runs) = (Paper::default(), runs(12));
+    let mut progress = Progress::to(Out::Lines(Box::new(paper.clone())), &named(&runs));
+    let (first, second) = (&runs[0].0, &runs[1].0);
     progress.note(&Note::Ready { slot: 0, device: "cpu".into(), device_name: "a chip".into() });
-    progress.note(&Note::Started { slot: 0, id: first.clone() });
+    progress.note(&Note::Started { slot: 0, id: first.clone(), attempt: 1 });
     for step in 1..100 {
         let id = first.clone();
         progress.note(&Note::Step { slot: 0, id, step, of: 100, loss: 0.5, examples_per_second: 9.0 });
-        progress.beat();
+        progress.beat(&idle(), Duration::ZERO);
     }
     progress.note(&done(first));
-    progress.note(&Note::Started { slot: 0, id: second.clone() });
+    progress.note(&Note::Started { slot: 0, id: second.clone(), attempt: 1 });
     let end = Box::new(End::Failed(Failure::Crashed { tail: "a\nb\nc\n(exit code 3)".into() }));
-    progress.note(&Note::Ended { slot: 0, id: second.clone(), end, seconds: 1.0 });
+    progress.note(&Note::Ended { slot: 0, id: second.clone(), end, seconds: 1.0, left: Some(123.4) });
+    let failure = Box::new(Failure::OutOfMemory { message: "tried to allocate 2 GiB".into() });
+    progress.note(&Note::PutBack { slot: 0, id: second.clone(), failure, next: "alone on its device".into() });
+    progress.note(&Note::Held { why: "0.4 GB free, 1 GB wanted".into(), running: 1 });
+    progress.note(&Note::Stopping { why: Finish::TooManyFailed("3 runs failed".into()), running: 2 });
     let expected = "slot 0 is ready: cpu, a chip\n\
         [ 0/12] start   rte · vanilla · seed 1   cpu\n\
         [ 1/12] done    rte · vanilla · seed 1   accuracy 0.6123  12.3 s  about 2:15 left\n\
         [ 1/12] start   rte · vanilla · seed 2   cpu\n\
-        [ 2/12] FAILED  rte · vanilla · seed 2   crashed: c (exit code 3)  about 2:03 left\n";
+        [ 2/12] FAILED  rte · vanilla · seed 2   crashed: c (exit code 3)  about 2:03 left\n\
+        [ 2/12] retry   rte · vanilla · seed 2   no memory left on the device: tried to allocate 2 GiB; alone on its device\n\
+        Waiting: 0.4 GB free, 1 GB wanted; what runs goes to a checkpoint.\n\
+        Giving up: 3 runs failed: 2 runs go on to the next checkpoint. Ctrl-C again stops now.\n";
     assert_eq!(paper.text(), expected);
 }
 
 #[test]
 fn lines_fit_a_narrow_terminal() {
-    let (paper, jobs) = (Paper::default(), jobs(3));
-    let mut progress = Progress::on(ProgressDrawTarget::term_like(Box::new(paper.clone())), &jobs, 2);
-    for (slot, job) in jobs.iter().take(2).enumerate() {
-        progress.note(&Note::Started { slot, id: job.id.clone() });
-        progress.note(&Note::Phase { slot, id: job.id.clone(), name: "train".into() });
-        let id = job.id.clone();
+    let (paper, runs) = (Paper::default(), runs(3));
+    let mut progress = Progress::on(ProgressDrawTarget::term_like(Box::new(paper.clone())), &named(&runs));
+    for (slot, (id, _)) in runs.iter().take(2).enumerate() {
+        progress.note(&Note::Started { slot, id: id.clone(), attempt: 1 });
+        progress.note(&Note::Phase { slot, id: id.clone(), name: "train".into() });
+        let id = id.clone();
         progress.note(&Note::Step { slot, id, step: 7, of: 123_456, loss: f64::NAN, examples_per_second: 1e9 });
     }
-    progress.beat();
+    progress.beat(&idle(), Duration::ZERO);
     drop(progress);
     let text = paper.text();
     assert!(text.contains("rte · vanilla") && text.contains("0/3"), "{text}");
@@ -154,16 +144,6 @@ fn lines_fit_a_narrow_terminal() {
     for rows in text.split(['\n', '\r']) {
         assert!(rows.chars().count() <= 3 * 20, "{rows:?}");
     }
-}
-
-#[test]
-fn the_time_left_goes_by_runs_that_ended_and_before_that_by_steps() {
-    assert_eq!(seconds_left(None, 5, &[(3.0, 0.0)], 1), None, "nothing to go by");
-    // One of ten seconds is half done, two wait.
-    assert_eq!(seconds_left(None, 2, &[(5.0, 0.5)], 1), Some(25.0));
-    assert_eq!(seconds_left(Some(20.0), 2, &[(5.0, 0.5)], 1), Some(55.0));
-    assert_eq!(seconds_left(Some(20.0), 2, &[(5.0, 0.5), (90.0, 0.9)], 2), Some(27.5));
-    assert_eq!(seconds_left(Some(20.0), 0, &[], 2), Some(0.0));
 }
 
 #[test]

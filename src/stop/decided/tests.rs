@@ -70,7 +70,8 @@ fn a_look_waits_for_its_seeds_and_asks_for_no_more() {
     let mut known = HashMap::new();
     let count = |known: &HashMap<RunId, Known>| {
         let fates = rule.fates(known);
-        [Fate::Train { until: None, rung: 0 }, Fate::Waits, Fate::Ended].map(|fate| fates.values().filter(|f| **f == fate).count())
+        [Fate::Train { until: None, rung: 0 }, Fate::Waits, Fate::Ended]
+            .map(|fate| fates.values().filter(|f| **f == fate).count())
     };
     assert_eq!(count(&known), [15, 45, 0]);
     for (_, run) in runs.iter().filter(|(_, run)| run.seed <= 5) {
@@ -127,7 +128,9 @@ fn failed_runs_make_no_pair_and_hold_nothing_up() {
     let mut known = HashMap::new();
     for (id, run) in &runs {
         match run.seed {
-            3 if run.mode == "child-d" => drop(known.insert(id.clone(), Known { end: Some(Ended::Failed), ..Known::default() })),
+            3 if run.mode == "child-d" => {
+                drop(known.insert(id.clone(), Known { end: Some(Ended::Failed), ..Known::default() }))
+            }
             seed if seed <= 10 => example::end(&mut known, run, score(run)),
             _ => {}
         }

@@ -67,10 +67,20 @@ pub struct PutAside;
 #[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Ending {
     Done(Outcome),
-    Diverged { step: u32 },
-    Paused { step: u32 },
+    Diverged {
+        step: u32,
+    },
+    Paused {
+        step: u32,
+    },
     /// It came to the step that it was to come to, and lies at a checkpoint.
-    Reached { step: u32, of: u32, metric: String, dev: Scores, halves: [Scores; 2] },
+    Reached {
+        step: u32,
+        of: u32,
+        metric: String,
+        dev: Scores,
+        halves: [Scores; 2],
+    },
 }
 
 /// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.

@@ -41,7 +41,14 @@ impl Folder {
 
     fn places(&self) -> Places {
         let within = |name: &str| self.0.path().join(name);
-        Places { folder: within("run"), cache: within("cache"), masks: within("masks"), log_every: 1, id: "x".into(), until: None }
+        Places {
+            folder: within("run"),
+            cache: within("cache"),
+            masks: within("masks"),
+            log_every: 1,
+            id: "x".into(),
+            until: None,
+        }
     }
 
     /// Every step's loss and norm, as written.
