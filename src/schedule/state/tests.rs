@@ -557,13 +557,13 @@ fn three_first_runs_that_die_alike_end_the_sweep_at_once() {
     nothing_else(alike);
 
     // One that is done, or dies of something else, or diverges: the sweep goes on.
-    for other in [done(1), failed(1, Failure::Environment { message: "no driver".into() })] {
+    for other in [done(1), failed(1, Failure::Refused { message: "no labels".into() })] {
         let mut state = state(9, 1);
         state.start();
         state.see(Event::From(w, ready()), at(0));
         state.see(Event::From(w, failed(0, refused(0))), at(1));
         state.see(Event::From(w, other), at(1));
-        for n in [1, 2, 3] {
+        for n in [2, 3, 4] {
             let commands = state.see(Event::From(w, failed(n, refused(n))), at(1));
             assert!(!matches!(commands.last(), Some(Command::Finish(_))), "{commands:?}");
         }
