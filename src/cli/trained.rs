@@ -83,6 +83,14 @@ impl Source {
             let say = format!("run {} left no model: {}", record.id, failure.sentence());
             return Err(Refusal(say).into());
         }
+        if let Some(stopped) = record.stopped() {
+            let say = format!(
+                "run {} was stopped early by {}, at step {} of {}, and left no model: `sweep run` of a sweep without [stop] \
+                 trains it to its end",
+                record.id, stopped.rule, stopped.step, stopped.of
+            );
+            return Err(Refusal(say).into());
+        }
         let kept = Kept::at(&store.cache(), &record.run.training_id());
         let note = kept.note();
         let is_damaged = note.as_ref().is_some_and(|note| !kept.is_whole(note));

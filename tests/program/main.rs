@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod early;
 mod export;
 mod faults;
 mod hub;
