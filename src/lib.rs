@@ -9,6 +9,7 @@
 //! is the program `sweep-worker`, under `src/worker/`.
 
 pub mod cli;
+pub mod failpoint;
 pub mod figure;
 pub mod frame;
 pub mod hub;

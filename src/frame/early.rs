@@ -119,3 +119,117 @@ pub(super) fn stopped_early(cells: &[Cell], records: &[Record], tune: &[String])
     };
     said.into_iter().map(sentence).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::frame::{Finding, analyse, best_of, comparisons_table, example, main_table, runs, summary};
+    use crate::record::store::Decided;
+    use crate::record::{End, Stopped};
+
+    fn wobble(seed: u64, salt: f64) -> f64 {
+        (seed as f64 * 2.7 + salt).sin() * 0.01
+    }
+
+    /// Twenty seeds planned of two tasks: on rte child-d is better at p = 0.3 and was decided after ten, no better at 0.1.
+    fn decided(p_03_seeds: u64) -> Study {
+        let mut all = Vec::new();
+        for seed in 1..=20 {
+            for task in ["rte", "cola"] {
+                all.push(example::record(task, "vanilla", None, seed, 0.6 + wobble(seed, 0.0)));
+                let gain = if task == "rte" { 0.03 } else { 0.0 };
+                all.push(example::record(task, "child-d", Some(0.3), seed, 0.6 + gain + wobble(seed, 1.0)));
+                all.push(example::record(task, "child-d", Some(0.1), seed, 0.6 + wobble(seed, 2.0)));
+            }
+        }
+        let mut study = example::study(all);
+        study.stop =
+            Some(Stop::Decided(Decided { alpha: 0.05, first: 5, every: 5, spending: Spending::OBrienFleming }));
+        let is_left = |r: &Record| r.run.task.name == "rte" && r.run.p() == Some(0.3) && r.run.seed > p_03_seeds;
+        study.records.retain(|record| !is_left(record));
+        study
+    }
+
+    #[test]
+    fn a_decided_comparison_is_called_by_its_look_and_chosen_over_settings_with_more_seeds() {
+        let analysis = analyse(&decided(10)).unwrap();
+        let of_task = |task: &str| analysis.comparisons.iter().find(|c| c.task == task).unwrap();
+        let (rte, cola) = (of_task("rte"), of_task("cola"));
+        assert_eq!((rte.choice.as_str(), rte.finding(), rte.p_holm()), ("p=0.3", Finding::Better, None));
+        let said = rte.verdict();
+        assert!(
+            said.starts_with("child-d is better than vanilla on rte by ")
+                && said.contains("after 10 of 20 seeds: p = ")
+        );
+        assert_eq!((cola.finding(), cola.is_under_way()), (Finding::Open, false));
+        assert!(cola.verdict().starts_with("All 20 seeds cannot tell: the difference "), "{}", cola.verdict());
+        assert_eq!(analysis.spared.len(), 10);
+        // Over tasks nothing is judged, however clear it looks.
+        let over = analysis.overall.iter().filter_map(|o| o.comparison.as_ref()).next().unwrap();
+        assert_eq!((over.finding(), over.power_line()), (Finding::Open, None));
+        assert!(over.verdict().contains("are not judged"), "{}", over.verdict());
+
+        let table = comparisons_table(&analysis);
+        assert!(table.columns.contains(&"bound".to_owned()) && !table.columns.contains(&"p Holm".to_owned()));
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
+        assert!(table.notes[0].contains("over 4 comparisons by task") && table.notes[0].contains(BIAS));
+        assert!(main_table(&analysis).unwrap().scores.notes.iter().any(|note| note.contains(BIAS)));
+    }
+
+    #[test]
+    fn a_comparison_under_way_says_how_far_it_is() {
+        let analysis = analyse(&decided(7)).unwrap();
+        let rte = analysis.comparisons.iter().find(|c| c.task == "rte" && c.choice == "p=0.3");
+        // Five of its seven seeds were looked at; at fewer seeds than the other setting it is not chosen yet.
+        assert!(rte.is_none() && analysis.spared.is_empty());
+        let mut study = decided(7);
+        study.records.retain(|r| r.run.p() != Some(0.1) && r.run.task.name == "rte");
+        let found = analyse(&study).unwrap();
+        assert!(found.comparisons[0].is_under_way());
+        assert!(found.comparisons[0].verdict().starts_with("5 of 20 seeds have not decided yet: the difference +"));
+        study.records.retain(|r| r.run.seed < 5);
+        let said = analyse(&study).unwrap().comparisons[0].verdict();
+        assert_eq!(said, "child-d and vanilla on rte: fewer seeds are done than the first look needs.");
+    }
+
+    #[test]
+    fn settings_that_stopped_early_are_counted_and_never_chosen() {
+        let mut records = Vec::new();
+        for seed in 1..=2 {
+            for (lr, stop) in [(1e-5, Some(20)), (2e-5, None), (4e-5, Some(60)), (8e-5, Some(20))] {
+                // What was stopped had the larger score.
+                let mut record = example::record("rte", "vanilla", None, seed, if stop.is_some() { 0.9 } else { 0.6 });
+                record.run.recipe.lr = lr;
+                if let Some(step) = stop {
+                    let dev = record.outcome().unwrap().dev.clone();
+                    let (rule, metric) = ("asha".to_owned(), "accuracy".to_owned());
+                    record.end = End::Stopped(Stopped { rule, step, of: 180, metric, dev, halves: None });
+                }
+                records.push(record);
+            }
+        }
+        let study = Study { tune: vec!["lr".into()], ..example::study(records.clone()) };
+        let analysis = analyse(&study).unwrap();
+        assert_eq!(
+            analysis.stopped_early,
+            [
+                "3 of 4 settings of lr were stopped early by asha, 2 at step 20 and 1 at step 60 (vanilla on rte); they have \
+              no final score, and none was chosen."
+            ]
+        );
+        let best = best_of(&analysis.cells, |c| c.mode.clone());
+        assert_eq!((best[0].value("lr").unwrap().as_str(), best[0].mean), ("2e-5", Some(0.6)));
+        let stopped = &analysis.cells[0];
+        assert_eq!((stopped.n, stopped.failed, stopped.stopped, stopped.stopped_at), (0, 0, 2, Some(20)));
+        assert_eq!((stopped.trouble().as_str(), stopped.remarks().as_str()), ("", "2 stopped early"));
+        let frame = runs(&records).unwrap();
+        let text = |name: &str| frame.column(name).unwrap().str().unwrap().get(0).map(str::to_owned);
+        assert_eq!(text("status").as_deref(), Some("stopped"));
+        assert_eq!(text("reason").as_deref(), Some("stopped early by asha, at step 20 of 180"));
+        assert_eq!(frame.column("score").unwrap().f64().unwrap().get(0), None);
+        assert_eq!(frame.column("stopped_score").unwrap().f64().unwrap().get(0), Some(0.9));
+        assert_eq!(summary(&frame).unwrap().column("stopped").unwrap().u32().unwrap().get(0), Some(2));
+    }
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::store::{Store, explain, make_folder};
+use crate::failpoint;
 
 /// Who runs a sweep on a results folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,7 @@ impl Lock {
         let path = root.join(".lock");
         let io = |error| LockError::Io(explain(error, &path));
         make_folder(root).map_err(LockError::Io)?;
+        failpoint::pass("lock");
         // Not truncated: until the lock is ours, the text is the other's.
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
@@ -72,6 +74,7 @@ impl Lock {
         };
         let text = serde_json::to_vec(&holder).expect("a holder holds only numbers and words");
         file.set_len(0).and_then(|()| file.write_all(&text)).map_err(io)?;
+        failpoint::pass("locked");
         Ok(Lock { _file: file })
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::store::{explain, make_folder};
+use crate::failpoint;
 use crate::plan::RunId;
 use crate::record::Scores;
 
@@ -132,11 +133,18 @@ impl Log {
     /// The disk is full or fails; the log is then as before, so that a later event does not run into half a line.
     pub fn append(&mut self, event: &Event) -> Result<()> {
         let line = line(event);
-        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+        failpoint::pass("append");
+        let write = |file: &mut File| {
+            file.write_all(&line)?;
+            failpoint::pass("written");
+            file.sync_data()
+        };
+        if let Err(error) = write(&mut self.file) {
             // Best effort: should it fail too, the next `open` cuts what is torn.
             let _ = self.file.set_len(self.len);
             return Err(explain(error, &self.path));
         }
+        failpoint::pass("synced");
         self.len += line.len() as u64;
         Ok(())
     }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Record};
+use crate::failpoint;
 use crate::plan::{Run, RunId};
 pub use crate::spec::Select;
 pub use crate::spec::stop::{Asha, Decided, Spending, Stop};
@@ -170,10 +171,13 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     make_folder(folder)?;
     let temporary = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || {
+        failpoint::pass("replace");
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
+        failpoint::pass("rename");
         fs::rename(&temporary, path)?;
+        failpoint::pass("renamed");
         sync_folder(folder)
     };
     write().map_err(|error| {

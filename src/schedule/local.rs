@@ -11,11 +11,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::process::Process;
 use super::queue::Ticket;
 use super::state::{Command, Counts, Errand, Event, Exit, Finish, Limits, Note, Place, State, Worker};
+use super::suspend::{self, Clock};
 use crate::plan::RunId;
 use crate::protocol::{Job, Order};
 use crate::record::log::{self, Log, What};
@@ -53,10 +54,14 @@ pub struct Options {
 pub struct Interrupts(Arc<AtomicUsize>);
 
 impl Interrupts {
-    /// Counts the process's SIGINT and SIGTERM from now on. The third one ends the process as if nobody listened.
+    /// Counts the process's SIGINT, SIGTERM and SIGHUP from now on. The third one ends the process as if nobody listened.
     pub fn from_signals() -> Result<Interrupts> {
         let interrupts = Interrupts::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // `nohup` has it ignored, and so it stays.
+            if signal == SIGHUP && is_ignored(signal) {
+                continue;
+            }
             let count = interrupts.0.clone();
             let count_up = move || {
                 if count.fetch_add(1, Ordering::SeqCst) >= 2 {
@@ -82,6 +87,14 @@ impl Interrupts {
     /// How often so far.
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: asks only; `old` is a plain structure that the call fills.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -168,6 +181,7 @@ pub fn run(
         processes: HashMap::new(),
         sender,
     };
+    let _suspends = suspend::Listening::start();
     let finish = driver.play(&mut state, &events)?;
     driver.dismiss(&events);
     if let Finish::NoWorkers(Exit { how, tail, .. }) = finish {
@@ -207,7 +221,7 @@ struct Driver<'a, 'd> {
 impl Driver<'_, '_> {
     /// Feeds the state with what happens until it is over.
     fn play(&mut self, state: &mut State, events: &Receiver<Event>) -> Result<Finish> {
-        let start = Instant::now();
+        let mut clock = Clock::start();
         let mut heard = 0; // interrupts that the state knows of
         let mut beat = Instant::now();
         let mut commands = state.start();
@@ -215,13 +229,13 @@ impl Driver<'_, '_> {
             if let Some(finish) = self.carry_out(commands)? {
                 return Ok(finish);
             }
-            let said = self.director.as_mut().map_or_else(Vec::new, |director| director.say(state, start.elapsed()));
+            let said = self.director.as_mut().map_or_else(Vec::new, |director| director.say(state, clock.now()));
             if !said.is_empty() {
-                commands = said.into_iter().flat_map(|event| state.on(event, start.elapsed())).collect();
+                commands = said.into_iter().flat_map(|event| state.on(event, clock.now())).collect();
                 continue;
             }
             if self.director.is_some() && state.is_idle() && state.held().is_none() {
-                commands = state.on(Event::Close, start.elapsed());
+                commands = state.on(Event::Close, clock.now());
                 if !commands.is_empty() {
                     continue;
                 }
@@ -235,11 +249,17 @@ impl Driver<'_, '_> {
             if let Some(Event::Exited(worker, _)) = &event {
                 self.processes.remove(worker);
             }
-            commands = event.map_or_else(Vec::new, |event| state.on(event, start.elapsed()));
+            if suspend::was_asked() {
+                // Ctrl-Z is for the workers too, which are in groups of their own; time stands still for all.
+                self.processes.values().for_each(Process::stand_still);
+                clock.without(suspend::now);
+                self.processes.values().for_each(Process::go_on);
+            }
+            commands = event.map_or_else(Vec::new, |event| state.on(event, clock.now()));
             if beat.elapsed() >= BEAT {
                 beat = Instant::now();
-                self.observer.beat(state, start.elapsed());
-                commands.extend(state.on(Event::Tick, start.elapsed()));
+                self.observer.beat(state, clock.now());
+                commands.extend(state.on(Event::Tick, clock.now()));
             }
         }
     }

@@ -9,6 +9,7 @@ mod policy;
 mod process;
 mod queue;
 pub mod state;
+mod suspend;
 
 pub use conversation::{Conversation, Silence};
 pub use early::Early;

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::state::{Event, Exit, Worker};
+use crate::failpoint;
 use crate::protocol::{Message, Order};
 use crate::record::store::make_folder;
 
@@ -68,7 +69,9 @@ impl Process {
                 Ok(())
             });
         }
+        failpoint::pass("spawn");
         let mut child = command.spawn()?;
+        failpoint::pass("spawned");
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let journal = Arc::new(Mutex::new(Journal::new(log)));
         let group = Arc::new(Group { pid: child.id() as libc::pid_t, reaped: Mutex::new(false) });
@@ -124,7 +127,16 @@ impl Process {
     }
 
     pub(super) fn kill(&self) {
-        self.group.kill();
+        self.group.signal(libc::SIGKILL);
+    }
+
+    /// Stands still until `go_on`.
+    pub(super) fn stand_still(&self) {
+        self.group.signal(libc::SIGSTOP);
+    }
+
+    pub(super) fn go_on(&self) {
+        self.group.signal(libc::SIGCONT);
     }
 }
 
@@ -142,11 +154,11 @@ struct Group {
 }
 
 impl Group {
-    fn kill(&self) {
+    fn signal(&self, signal: libc::c_int) {
         let reaped = lock(&self.reaped);
         if !*reaped {
             // SAFETY: a plain system call; the leader is not reaped, so the group is still ours.
-            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+            unsafe { libc::kill(-self.pid, signal) };
         }
     }
 
@@ -160,7 +172,7 @@ impl Group {
                 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
             {}
         }
-        self.kill();
+        self.signal(libc::SIGKILL);
         let mut reaped = lock(&self.reaped);
         *reaped = true;
         match child.wait() {

@@ -488,7 +488,10 @@ impl State {
     }
 
     fn cancel(&mut self, id: &RunId, out: &mut Vec<Command>) {
-        let waiting = self.queue.take(id).or_else(|| self.parked.remove(id).map(|(ticket, _)| ticket));
+        let reserved = self.slots.iter_mut().find(|slot| slot.waiting.as_ref().is_some_and(|ticket| ticket.id == *id));
+        let reserved = reserved.and_then(|slot| slot.waiting.take()).map(|ticket| *ticket);
+        let parked = |state: &mut State| state.parked.remove(id).map(|(ticket, _)| ticket);
+        let waiting = reserved.or_else(|| self.queue.take(id)).or_else(|| parked(self));
         if let Some(ticket) = waiting {
             self.counts.failed += 1;
             let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
@@ -555,6 +558,10 @@ impl State {
     fn bury(&mut self, worker: Worker, exit: &Exit, now: Duration, out: &mut Vec<Command>) {
         let slot = worker.slot;
         self.slots[slot].pausing = false;
+        // What waited for this device may go to another slot.
+        if let Some(ticket) = self.slots[slot].waiting.take() {
+            self.queue.push_front(*ticket);
+        }
         match std::mem::take(&mut self.slots[slot].seat) {
             Seat::Running(mut running) => {
                 let failure = running.doom.take().unwrap_or_else(|| exit.cause());

@@ -6,17 +6,18 @@ use super::sandbox::project;
 
 /// Which modules a module may use. `cli` and `worker::serve`, the two ends, may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("failpoint", &[]),
     ("spec", &[]),
     ("task", &[]),
     ("plan", &["spec"]),
-    ("record", &["plan", "spec"]),
+    ("record", &["failpoint", "plan", "spec"]),
     ("kept", &["plan", "record", "task"]),
     ("method", &["plan", "spec"]),
     ("hub", &["model"]),
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
-    ("schedule", &["plan", "protocol", "record", "stop"]),
+    ("schedule", &["failpoint", "plan", "protocol", "record", "stop"]),
     ("stop", &["plan", "record", "stats"]),
     ("frame", &["plan", "record", "stats", "stop"]),
     ("figure", &["frame", "stats"]),

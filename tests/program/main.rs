@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod commands;
+mod crash_matrix;
 mod early;
 mod export;
 mod faults;
@@ -16,3 +17,5 @@ mod readme;
 mod records;
 mod sandbox;
 mod stages;
+mod terminal;
+mod trouble;

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 pub struct Sandbox {
     pub folder: tempfile::TempDir,
+    program: PathBuf,
 }
 
 /// How a call of `sweep` ended.
@@ -54,7 +55,23 @@ pub fn as_regression(text: String) -> String {
 
 impl Sandbox {
     pub fn new() -> Sandbox {
-        Sandbox { folder: tempfile::tempdir().expect("a temporary folder") }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Sandbox { folder, program: env!("CARGO_BIN_EXE_sweep").into() }
+    }
+
+    /// The real coordinator beside the trainer of `tests/fake_worker.py`, which takes milliseconds a step.
+    pub fn with_fake_trainer(text: &str) -> Sandbox {
+        let mut sandbox = Sandbox::with(text);
+        let bin = sandbox.path("bin");
+        std::fs::create_dir(&bin).expect("a folder");
+        // The coordinator looks for the trainer beside itself; a link by name would lead it back.
+        let program = bin.join("sweep");
+        if std::fs::hard_link(&sandbox.program, &program).is_err() {
+            std::fs::copy(&sandbox.program, &program).expect("a copy");
+        }
+        std::fs::copy(project().join("tests/fake_worker.py"), bin.join("sweep-worker")).expect("a copy");
+        sandbox.program = program;
+        sandbox
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -68,7 +85,7 @@ impl Sandbox {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
+        let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(self.folder.path());
         for variable in ["SWEEP_DATA", "SWEEP_MODELS", "SWEEP_RESULTS"] {
             command.env_remove(variable);

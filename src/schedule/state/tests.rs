@@ -106,6 +106,8 @@ fn crash() -> Failure {
     Failure::Crashed { tail: "boom\n(killed by signal 11)".into() }
 }
 
+mod model;
+
 const AGAIN: &str = "again in a new process";
 
 fn ended(slot: usize, n: usize, end: End, made: Provenance, how: &str, seconds: f64) -> Vec<Command> {
@@ -407,6 +409,31 @@ fn memory_is_eased_behind_the_others_then_alone_then_by_smaller_passes() {
         [was_done(0, 0, 2.0), finished(3, 0, 0, Finish::Complete)].concat()
     );
     nothing_else(state);
+}
+
+#[test]
+fn what_waits_for_a_whole_device_is_lost_neither_with_its_slot_nor_to_the_user() {
+    let alone = |n| Ticket { ease: Ease::Alone, ..Ticket::new(id(n)) };
+    let begin = || {
+        let mut state = State::new([Ticket::new(id(1)), alone(0)], slots(2), Limits::default());
+        state.start();
+        state.see(Event::From(worker(0, 1), ready()), at(0));
+        // Run 1 is on the device, so run 0 waits in slot 1.
+        assert_eq!(state.see(Event::From(worker(1, 1), ready()), at(0)), [shown_ready(1)]);
+        state
+    };
+    let mut state = begin();
+    assert_eq!(state.see(Event::Exited(worker(1, 1), killed()), at(1)), [Command::Spawn(worker(1, 2))]);
+    let commands = state.see(Event::From(worker(0, 1), done(1)), at(2));
+    assert_eq!(commands[3..], [vec![Command::Kill(worker(1, 2))], handed(worker(0, 1), 0)].concat());
+
+    let mut state = begin();
+    let commands = state.see(Event::Cancel(id(0)), at(1));
+    assert!(
+        matches!(&commands[0], Command::Write(run, end, _) if *run == id(0) && **end == End::Failed(Failure::Cancelled))
+    );
+    let commands = state.see(Event::From(worker(0, 1), done(1)), at(2));
+    assert_eq!(commands[3..], finished(1, 1, 0, Finish::Complete));
 }
 
 #[test]
