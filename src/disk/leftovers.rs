@@ -91,8 +91,14 @@ mod tests {
             seed,
             after: Default::default(),
         };
-        let stopped =
-            Stopped { rule: "asha".into(), step: 1, of: 9, metric: "accuracy".into(), dev: Default::default() };
+        let stopped = Stopped {
+            rule: "asha".into(),
+            step: 1,
+            of: 9,
+            metric: "accuracy".into(),
+            dev: Default::default(),
+            halves: None,
+        };
         let ends = [
             End::Done(Outcome::default()),
             End::Failed(Failure::Diverged { step: 1 }),

@@ -40,8 +40,14 @@ mod tests {
 
     #[test]
     fn what_ended_on_purpose_is_no_failure() {
-        let stopped =
-            Stopped { rule: "asha".into(), step: 40, of: 120, metric: "accuracy".into(), dev: Default::default() };
+        let stopped = Stopped {
+            rule: "asha".into(),
+            step: 40,
+            of: 120,
+            metric: "accuracy".into(),
+            dev: Default::default(),
+            halves: None,
+        };
         let ends = [End::Failed(Failure::Cancelled), End::Stopped(stopped), End::Failed(Failure::Diverged { step: 1 })];
         let told = ends.each_ref().map(ending);
         assert_eq!(

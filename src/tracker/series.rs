@@ -174,7 +174,14 @@ mod tests {
         record.end = End::Failed(Failure::Diverged { step: 3 });
         assert_eq!(of_end(&record.end, &clock), []);
         let dev = [("accuracy".to_owned(), Some(0.5)), ("f1".to_owned(), None)].into();
-        record.end = End::Stopped(Stopped { rule: "asha".into(), step: 4, of: 10, metric: "accuracy".into(), dev });
+        record.end = End::Stopped(Stopped {
+            rule: "asha".into(),
+            step: 4,
+            of: 10,
+            metric: "accuracy".into(),
+            dev,
+            halves: None,
+        });
         let points = of_end(&record.end, &clock);
         assert_eq!(points.iter().map(|p| (&*p.tag, p.step, p.value)).collect::<Vec<_>>(), [("dev/accuracy", 4, 0.5)]);
     }
