@@ -9,7 +9,7 @@ mod note;
 mod running;
 mod slot;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 pub use note::{Command, Counts, Errand, Event, Exit, Finish, Note, Worker};
@@ -54,8 +54,6 @@ pub struct State {
     histories: HashMap<RunId, History>,
     /// Runs at a step where a rule decides about them, with what their last worker said of itself and of the time taken.
     parked: HashMap<RunId, (Ticket, Provenance)>,
-    /// Seconds by phase that runs under way took before they were parked.
-    spent: HashMap<RunId, BTreeMap<String, f64>>,
     /// A rule may still admit runs, so an empty queue is not the end.
     open: bool,
     measured: Measured,
@@ -86,7 +84,6 @@ impl State {
             limits,
             histories: HashMap::new(),
             parked: HashMap::new(),
-            spent: HashMap::new(),
             open: false,
             measured: Measured::default(),
             known: HashMap::new(),
@@ -229,21 +226,12 @@ impl State {
     /// A run that a rule adds, or one that waited for its decision and goes on.
     fn readmit(&mut self, mut ticket: Ticket) {
         match self.parked.remove(&ticket.id) {
-            Some((parked, made)) => {
+            Some((parked, _)) => {
                 (ticket.attempt, ticket.ease) = (parked.attempt, parked.ease);
-                self.spent.insert(ticket.id.clone(), made.seconds);
             }
             None => self.counts.total += 1,
         }
         self.admit(ticket);
-    }
-
-    /// What a worker said of itself, with the time that the run took before it was parked.
-    fn with_spent(&mut self, id: &RunId, mut made: Provenance) -> Provenance {
-        for (phase, seconds) in self.spent.remove(id).unwrap_or_default() {
-            *made.seconds.entry(phase).or_default() += seconds;
-        }
-        made
     }
 
     fn hear(&mut self, worker: Worker, message: Message, now: Duration, out: &mut Vec<Command>) {
@@ -305,8 +293,7 @@ impl State {
             Message::Paused { id, step } => self.paused(worker, &id, step, out),
             Message::Reached { id, step, of, metric, dev, halves, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
-                    let made = self.with_spent(&id, *made);
-                    self.parked.insert(id.clone(), (running.ticket, made));
+                    self.parked.insert(id.clone(), (running.ticket, *made));
                     out.push(Command::Append(What::Reached {
                         id: id.clone(),
                         step,
@@ -423,7 +410,6 @@ impl State {
             End::Stopped(_) => self.counts.stopped += 1,
         }
         self.judge_first(&end);
-        let made = self.with_spent(&id, made);
         let end = Box::new(end);
         // The record first: a log that tells of an end without a record would lie.
         out.push(Command::Write(id.clone(), end.clone(), Box::new(made)));

@@ -687,11 +687,8 @@ fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
     // One that was parked when an earlier coordinator went.
     let made = Provenance { attempt: 1, ..Provenance::default() };
     assert_eq!(state.see(Event::Retire(id(7), end.clone()), at(3)), retired(7, made));
-    // Its record tells of the time before it was parked too.
-    let mut whole = own();
-    *whole.seconds.entry("train".to_owned()).or_default() += 7.0;
-    let was_done_in_parts = ended(0, 0, End::Done(outcome()), whole, "done", 1.0);
-    assert_eq!(state.see(Event::From(w, done(0)), at(4)), [was_done_in_parts, handed(w, 2)].concat());
+    // Its worker counts the time before it was parked, by its checkpoint.
+    assert_eq!(state.see(Event::From(w, done(0)), at(4)), [was_done(0, 0, 1.0), handed(w, 2)].concat());
     assert_eq!(state.see(Event::From(w, done(2)), at(5)), was_done(0, 2, 1.0), "the rule may have more");
     let counts = Counts { done: 2, stopped: 2, total: 4, ..Counts::default() };
     assert_eq!((state.see(Event::Close, at(5)), state.counts()), (finished(2, 0, 0, Finish::Complete), counts));
