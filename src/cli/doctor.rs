@@ -238,7 +238,7 @@ fn cache(store: &Store, clean: bool) -> Result<Vec<Finding>> {
     let what = format!("{} checkpoints and models that no run needs, {size}: {}", left.len(), counted.join(", "));
     if clean {
         // Nobody may be about to write what looks left over.
-        let _lock = take_lock(store, "doctor")?;
+        let _lock = take_lock(store, "doctor", None, false)?;
         left.iter().for_each(super::disk::remove);
         findings.push(good(format!("removed {what}")));
     } else {

@@ -40,10 +40,10 @@ pub struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     places: Places,
-    /// auto, cpu, cuda:0, or several with commas [default: the sweep file's, else auto]
+    /// auto, cpu, cuda:0, GPU-<uuid>, MIG-<uuid>, or several with commas [default: the sweep file's, else auto]
     #[arg(long, value_name = "LIST")]
     devices: Option<String>,
-    /// Worker processes on each device, or auto [default: the sweep file's, else auto]
+    /// Worker processes on each device, or auto [default: the sweep file's, else one on a GPU and auto on a CPU]
     #[arg(long, value_name = "N")]
     slots_per_device: Option<Slots>,
     /// Only the runs that meet the conditions: "task=rte and seed<=2"
@@ -245,6 +245,8 @@ fn wish<'a>(
     };
     let sweep = &workspace.sweep.name;
     Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
+}
+
 /// Frames are of all records, so where several coordinators write them, one at a time does, and the last one that ends
 /// sees all.
 fn write_frames(store: &Store, name: &str) -> Result<()> {

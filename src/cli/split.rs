@@ -62,7 +62,9 @@ pub fn workers(
     if Leases::open().is_ok_and(|leases| leases.holders().iter().any(|holder| holder.device == "cpu")) {
         return Ok(rule("as another sweep keeps the CPU busy"));
     }
-    complain(&format!("measuring how to split {cores} cores among runs (once for this model and batch) …"));
+    complain(&format!(
+        "measuring how to split {cores} cores among runs (up to some minutes, and once for this model and batch) …"
+    ));
     let mut measured = Measured { key, timings: Vec::new() };
     let (job, mut memory_mib) = (job(main)?, 0.0);
     for workers in candidates {

@@ -78,7 +78,10 @@ impl fmt::Debug for Gauge {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::super::card::testing::{Fake, card, with_memory};
+    use super::super::peak::testing::run;
     use super::*;
     use crate::device::{Card, Tenant};
 
@@ -94,5 +97,27 @@ mod tests {
         assert_eq!((gauge.taken_by(8, false), gauge.taken_by(9, false)), (None, None));
         let gone = Gauge::new(Arc::new(Fake(Vec::new())), "GPU-aa11", 0);
         assert_eq!(gone.taken_by(7, true), None);
+    }
+
+    /// Cards of which a process takes more from look to look, in GiB.
+    struct Growing(Mutex<Vec<u64>>);
+
+    impl Cards for Growing {
+        fn look(&self) -> Vec<Card> {
+            let gib = self.0.lock().map_or(0, |mut looks| looks.remove(0));
+            let tenants = vec![Tenant { pid: 7, memory: Some(gib << 30) }];
+            vec![Card { tenants, ..card(0, "GPU-aa11") }]
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_of_another_shape_took_is_not_laid_to_a_later_one() {
+        let shape = |rows| Shape::of(&run(rows), None);
+        let gauge = Gauge::new(Arc::new(Growing(Mutex::new(vec![2, 2, 2, 5, 5]))), "GPU-aa11", 0);
+        let mut meter = Meter::new(gauge, 7);
+        let mut after = |rows| meter.after(shape(rows), true).map(|mib| mib / 1024.0);
+        assert_eq!((after(16), after(16)), (Some(2.0), Some(2.0)));
+        // A smaller one: it may have taken less. A larger one took more than there was.
+        assert_eq!((after(8), after(32), after(32)), (None, Some(5.0), None));
     }
 }

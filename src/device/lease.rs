@@ -129,8 +129,9 @@ impl Leases {
 pub fn runtime_folder() -> Result<PathBuf> {
     // SAFETY: a plain system call that cannot fail.
     let user = unsafe { libc::geteuid() };
-    if let Some(named) = std::env::var_os("XDG_RUNTIME_DIR").filter(|named| !named.is_empty()) {
-        return Ok(Path::new(&named).join("sweep"));
+    let named = std::env::var_os("XDG_RUNTIME_DIR").filter(|named| !named.is_empty()).map(PathBuf::from);
+    if let Some(folder) = named.and_then(|named| usable(&named, user)) {
+        return Ok(folder);
     }
     // The same folder whether or not the variable has come through ssh, cron or a batch system.
     let usual = PathBuf::from(format!("/run/user/{user}"));
@@ -140,6 +141,15 @@ pub fn runtime_folder() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("sweep-{user}"));
     owned(&folder, user)?;
     Ok(folder)
+}
+
+/// The folder for sweeps in one that a variable names. After `su` or `sudo` that may be somebody else's.
+fn usable(named: &Path, user: u32) -> Option<PathBuf> {
+    let folder = named.join("sweep");
+    if std::fs::metadata(named).is_ok_and(|found| found.uid() != user) {
+        return None;
+    }
+    std::fs::create_dir_all(&folder).is_ok().then_some(folder)
 }
 
 /// Makes a folder that its user alone may enter, in a place where everybody may write.
@@ -223,6 +233,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (own, link) = (folder.path().join("own"), folder.path().join("link"));
         let user = std::fs::metadata(folder.path()).unwrap().uid();
+        assert_eq!(usable(folder.path(), user), Some(folder.path().join("sweep")));
+        assert_eq!(usable(folder.path(), user + 1), None);
+        assert_eq!(usable(Path::new("/proc/nowhere"), user), None);
         owned(&own, user).unwrap();
         owned(&own, user).unwrap();
         assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o700);

@@ -95,6 +95,10 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("examples_per_second".into(), records.iter().map(speed).collect::<Vec<_>>()),
         Column::new("seconds".into(), records.iter().map(|r| r.made.total_seconds()).collect::<Vec<_>>()),
         Column::new("peak_memory_mib".into(), records.iter().map(|r| r.made.peak_memory_mib).collect::<Vec<_>>()),
+        Column::new(
+            "peak_device_memory_mib".into(),
+            records.iter().map(|r| r.made.peak_device_memory_mib).collect::<Vec<_>>(),
+        ),
         Column::new("device".into(), text(&|r| r.made.device.clone())),
         Column::new("device_name".into(), text(&|r| r.made.device_name.clone())),
         Column::new("threads".into(), records.iter().map(|r| r.made.threads).collect::<Vec<_>>()),

@@ -202,7 +202,7 @@ fn replace_by(path: &Path, write: impl Fn(&mut dyn Write) -> io::Result<()>) -> 
 }
 
 /// An empty file that no other writer has: two coordinators of shares may write one manifest.
-fn create_alone(path: &Path) -> std::io::Result<File> {
+fn create_alone(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         // Where the file system knows no locks, writers are as careful as they were.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::local::{Observer, Slot as Place};
+use super::local::Observer;
+use super::slot::Slot as Place;
 use super::state::{Note, State};
 use crate::plan::RunId;
 use crate::record::live::{self, Counts, Live, Running, Slot};
@@ -34,7 +35,7 @@ impl<'a> Keeper<'a> {
         slots: &[Place],
         label: &'a dyn Fn(&RunId) -> String,
     ) -> Keeper<'a> {
-        let slots = slots.iter().map(|slot| Slot { device: slot.device.clone(), ..Slot::default() }).collect();
+        let slots = slots.iter().map(|slot| Slot { device: slot.name().to_owned(), ..Slot::default() }).collect();
         let started = now();
         let live = Live {
             process: Process::own(),

@@ -11,7 +11,7 @@ use crate::protocol::{Job, Message, Order};
 /// What is timed.
 const SPAN: Duration = Duration::from_secs(2);
 /// What workers get to load and to train; who is slower is too slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How fast workers train together, and what one of them takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,15 +35,16 @@ pub fn measure(worker: &Path, slots: &[Slot], job: &Job, interrupts: &Interrupts
     for worker in &workers {
         worker.ready()?;
     }
-    // Loaded and warm first, so that all train at one time.
+    // One step first, which allocates what all others use again; then all train at one time.
     let mut speed = Speed { examples_per_second: 0.0, memory_mib: 0.0 };
     for span in [Duration::ZERO, SPAN] {
+        speed.examples_per_second = 0.0;
         let order = Order::Measure { job: Box::new(job.clone()), seconds: span.as_secs_f64() };
         workers.iter_mut().for_each(|worker| worker.tell(&order));
         for worker in &workers {
             if let Message::Measured { examples, seconds, peak_memory_mib } = worker.hear(Some(deadline))? {
                 speed.memory_mib = speed.memory_mib.max(peak_memory_mib);
-                speed.examples_per_second += if examples > 0 { examples as f64 / seconds } else { 0.0 };
+                speed.examples_per_second += examples as f64 / seconds.max(f64::MIN_POSITIVE);
             }
         }
     }

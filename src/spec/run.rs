@@ -16,6 +16,7 @@ use super::table::{Entry, Table, checked, kind, value};
 pub struct RunTable {
     /// `None` is "auto".
     pub devices: Option<Vec<String>>,
+    /// `None` is one on a GPU, and "auto" on a CPU.
     pub slots_per_device: Option<Slots>,
     /// Share a GPU by NVIDIA's multi-process service.
     pub mps: bool,

@@ -22,9 +22,13 @@ pub fn settings(run: &Run) -> Vec<(String, Value)> {
     list
 }
 
-/// A value without quotes.
+/// A value for people: text without quotes, small numbers as 2e-5.
 pub fn word(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => format!("{:?}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

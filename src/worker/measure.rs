@@ -18,8 +18,8 @@ use crate::warm::Warm;
 /// Rate of the steps; any that keeps θ finite does.
 const RATE: f64 = 1e-6;
 
-/// Trains the job's model on its data by plain fine-tuning for at least so long, after one step that is not counted.
-/// Gives the examples seen and the seconds they took; nothing is written but the cache of tokens.
+/// Trains the job's model on its data by plain fine-tuning, one step and on for so long. Gives the examples seen and the
+/// seconds they took; nothing is written but the cache of tokens.
 ///
 /// # Errors
 /// A model or data that cannot be loaded.
@@ -36,7 +36,7 @@ pub fn measure(job: &Job, span: Duration, warm: &mut Warm) -> Result<(u64, f64)>
     let order: Vec<u32> = epoch_order(picked.len(), run.seed, 0, true).iter().map(|&i| picked[i as usize]).collect();
     let mut batches = order.chunks(recipe.batch_size as usize).cycle();
 
-    let (mut examples, mut start) = (0, Instant::now());
+    let (mut examples, start) = (0, Instant::now());
     for step in 1.. {
         let rows = batches.next().unwrap_or_default();
         let at = Moment { seed: run.seed, step, steps: u32::MAX, pass: 0, token: 0 };
@@ -44,12 +44,7 @@ pub fn measure(job: &Job, span: Duration, warm: &mut Warm) -> Result<(u64, f64)>
         Step { tokens: &data.train, picks: rows, recipe, precision, dropout: "dropout", at }.gradient(subject, &method);
         let norm = hooks::norm(&subject.arena);
         adam.step(&mut subject.arena, &mut method, RATE, norm, at);
-        if step == 1 {
-            // The first step allocates what all others use again.
-            start = Instant::now();
-        } else {
-            examples += rows.len() as u64;
-        }
+        examples += rows.len() as u64;
         if start.elapsed() >= span {
             break;
         }

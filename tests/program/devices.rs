@@ -19,14 +19,8 @@ struct Machine {
 
 impl Machine {
     fn new(cards: &str, grid: &str) -> Machine {
-        let sandbox = Sandbox::with(&tiny_sweep(grid, ""));
-        for folder in ["bin", "lib", "runtime"] {
-            std::fs::create_dir(sandbox.path(folder)).expect("a folder");
-        }
-        let (program, here) = (env!("CARGO_BIN_EXE_sweep"), sandbox.path("bin/sweep"));
-        if std::fs::hard_link(program, &here).is_err() {
-            std::fs::copy(program, &here).expect("a copy of the program");
-        }
+        let sandbox = Sandbox::with_fake_trainer(&tiny_sweep(grid, ""));
+        std::fs::create_dir(sandbox.path("lib")).expect("a folder");
         let tests = project().join("tests");
         std::fs::copy(tests.join("fake_gpu_worker.py"), sandbox.path("bin/sweep-worker")).expect("the fake trainer");
         let library = sandbox.path("lib/libnvidia-ml.so.1");
@@ -44,12 +38,8 @@ impl Machine {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.sandbox.path("bin/sweep"));
-        command.args(arguments).current_dir(self.sandbox.folder.path());
-        for variable in ["SWEEP_DATA", "SWEEP_MODELS", "SWEEP_RESULTS", "CUDA_VISIBLE_DEVICES"] {
-            command.env_remove(variable);
-        }
-        command.env("HF_HUB_OFFLINE", "1").env("XDG_RUNTIME_DIR", &self.runtime);
+        let mut command = self.sandbox.command(arguments);
+        command.env_remove("CUDA_VISIBLE_DEVICES").env("XDG_RUNTIME_DIR", &self.runtime);
         command.env("SWEEP_FAKE_CARDS", self.sandbox.path("cards")).env("LD_LIBRARY_PATH", self.sandbox.path("lib"));
         command.envs(self.variables.iter().map(|(variable, content)| (variable, content)));
         command
@@ -113,6 +103,16 @@ fn an_instance_of_a_cut_card_is_a_device() {
     assert!(dry.contains("cuda:0 (1 × ") && dry.contains("cuda:1 (1 × ") && !dry.contains("cuda:2"), "{dry}");
     machine.expect(0, &["run", "sweep.toml", "--devices", "MIG-0002"]);
     assert!(machine.made().iter().all(|(device, _, saw)| device == "cuda:1" && saw.contains("MIG-0002")));
+}
+
+#[test]
+fn without_nvml_the_trainer_is_asked_and_a_card_goes_by_its_number() {
+    let machine = Machine::new(CARDS, one_run()).with("LD_LIBRARY_PATH", "");
+    machine.expect(0, &["run", "sweep.toml", "--devices", "cuda:0", "--slots-per-device", "auto"]);
+    let saw = "sees all, mps none".to_owned();
+    assert_eq!(machine.made(), [("cuda:0".to_owned(), "fake".to_owned(), saw)]);
+    let err = machine.expect(1, &["run", "sweep.toml", "--devices", "cuda:1"]).err;
+    assert!(err.contains("no device \"cuda:1\" on this machine; it has cpu, cuda:0 (fake)"), "{err}");
 }
 
 #[test]

@@ -13,10 +13,20 @@ fn long(seeds: u32) -> Sandbox {
     Sandbox::with_fake_trainer(&tiny_sweep(&grid, "max_steps = 100000"))
 }
 
-fn start(sandbox: &Sandbox, more: &[&str]) -> Child {
+/// A coordinator that goes with its test.
+struct Coordinator(Child);
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(sandbox: &Sandbox, more: &[&str]) -> Coordinator {
     let arguments = [&["run", "sweep.toml", "--slots-per-device", "1"], more].concat();
     let mut command = sandbox.command(&arguments);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+    Coordinator(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts"))
 }
 
 /// Looks until something is there; what takes longer than this is broken.
@@ -66,7 +76,7 @@ fn a_sweep_is_seen_and_steered_from_another_terminal() {
     let waiting = other(&sandbox, &first);
 
     let said = sandbox.expect(0, &["status"]).out;
-    assert!(said.contains(&format!("1 running (process {} on ", coordinator.id())), "{said}");
+    assert!(said.contains(&format!("1 running (process {} on ", coordinator.0.id())), "{said}");
     let said = sandbox.expect(0, &["status", "sweep.toml"]).out;
     assert!(said.contains("3 runs: 1 running, 2 waiting") && said.contains(&first[..10]), "{said}");
 
@@ -92,7 +102,7 @@ fn a_sweep_is_seen_and_steered_from_another_terminal() {
     let mut following = sandbox.command(&["logs", "-f", &last]).stderr(Stdio::piped()).spawn().expect("a start");
     let said = sandbox.expect(0, &["cancel", "--all"]).out;
     assert!(said.contains("sweep tiny: it starts no more runs"), "{said}");
-    assert_eq!(coordinator.wait().expect("an end").code(), Some(3));
+    assert_eq!(coordinator.0.wait().expect("an end").code(), Some(3));
     following.wait().expect("it ends when nobody works on the run");
     let status = status(&sandbox);
     assert_eq!((status["failed"].as_u64(), status["left"].as_u64()), (Some(2), Some(1)));
@@ -111,8 +121,8 @@ fn a_coordinator_that_was_killed_is_never_said_to_run() {
     let sandbox = long(2);
     let mut coordinator = start(&sandbox, &[]);
     let id = running(&sandbox);
-    coordinator.kill().expect("SIGKILL");
-    coordinator.wait().expect("an end");
+    coordinator.0.kill().expect("SIGKILL");
+    coordinator.0.wait().expect("an end");
     let said = sandbox.expect(0, &["status"]).out;
     assert!(said.contains("died at ") && !said.contains("running"), "{said}");
     let said = sandbox.expect(0, &["status", "tiny"]).out;
@@ -131,8 +141,8 @@ fn a_coordinator_that_was_killed_is_never_said_to_run() {
     let mut coordinator = start(&sandbox, &[]);
     running(&sandbox);
     assert!(!control.join("some_host-1-x-1-0.json").exists());
-    coordinator.kill().expect("SIGKILL");
-    coordinator.wait().expect("an end");
+    coordinator.0.kill().expect("SIGKILL");
+    coordinator.0.wait().expect("an end");
 }
 
 #[test]
@@ -147,7 +157,7 @@ fn two_coordinators_share_a_sweep_and_a_third_is_refused() {
         let said = sandbox.sweep(&["status"]).out;
         (said.contains("share 1/2: ") && said.contains("share 2/2: ")).then_some(said)
     });
-    assert!(seen.contains(&format!("process {} on", first.id())), "{seen}");
+    assert!(seen.contains(&format!("process {} on", first.0.id())), "{seen}");
     let said = sandbox.expect(1, &["run", "sweep.toml"]).err;
     assert!(said.contains("sweep `tiny` is already running on these results (process "), "{said}");
     let said = sandbox.expect(1, &["run", "sweep.toml", "--shard", "1/3"]).err;
@@ -155,7 +165,7 @@ fn two_coordinators_share_a_sweep_and_a_third_is_refused() {
     let said = sandbox.expect(1, &["run", "sweep.toml", "--shard", "3/2"]).err;
     assert!(said.contains("\"3/2\" is no share"), "{said}");
     for child in [&mut first, &mut second] {
-        assert_eq!(child.wait().expect("an end").code(), Some(0));
+        assert_eq!(child.0.wait().expect("an end").code(), Some(0));
     }
     let started: Vec<usize> = ["events-1-of-2.jsonl", "events-2-of-2.jsonl"]
         .iter()
