@@ -12,6 +12,7 @@ use crate::kept::Kept;
 use crate::method::Role;
 use crate::model::{self, Config};
 use crate::plan::RunId;
+use crate::record::shard::Shard;
 use crate::record::store::Store;
 use crate::schedule::Floor;
 use crate::spec::{RunTable, Slots};
@@ -79,14 +80,16 @@ pub fn floor(workspace: &Workspace) -> Floor<'static> {
     Floor::new(least(&workspace.sweep.run), move || free(&store))
 }
 
-/// Removes what an earlier call for these runs began and left. That of other sweeps stays: `sweep doctor` tells of it.
-pub fn clear(workspace: &Workspace) {
-    let asked: HashSet<RunId> = workspace.runs.iter().map(|(id, _)| id.clone()).collect();
+/// Removes what an earlier call for these runs, or for this share of them, began and left. That of other sweeps stays:
+/// `sweep doctor` tells of it.
+pub fn clear(workspace: &Workspace, shard: Option<Shard>) {
+    let own = || workspace.runs.iter().filter(|(id, _)| shard.is_none_or(|shard| shard.takes(id)));
+    let asked: HashSet<RunId> = own().map(|(id, _)| id.clone()).collect();
     let found = leftovers(&workspace.store, &asked);
     if found.is_empty() {
         return;
     }
-    let trained: HashSet<RunId> = workspace.runs.iter().map(|(_, run)| run.training_id()).collect();
+    let trained: HashSet<RunId> = own().map(|(_, run)| run.training_id()).collect();
     for left in found {
         let name = left.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // A draft's name has its writer behind the id.

@@ -169,7 +169,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     }
     let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
     disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found))?, &workspace)?;
-    disk::clear(&workspace);
+    disk::clear(&workspace, arguments.shard);
     let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
     notes.iter().for_each(|note| complain(note));
     if wish.per_device == Some(Slots::Auto) && !why.is_empty() {
