@@ -26,6 +26,7 @@ pub mod report;
 pub mod schedule;
 pub mod spec;
 pub mod stats;
+pub mod stop;
 pub mod task;
 pub mod tracker;
 pub mod watch;

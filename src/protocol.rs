@@ -138,6 +138,11 @@ pub enum Message {
         of: u32,
         metric: String,
         dev: Scores,
+        /// Over the even and the odd places of the dev set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halves: Option<[Scores; 2]>,
+        #[serde(default)]
+        made: Box<Provenance>,
     },
     /// A checkpoint of the running run is on the disk.
     Checkpointed {

@@ -10,7 +10,7 @@ use super::answer::{Format, write_out};
 use super::layout::table_text;
 use super::recorded::Recorded;
 use super::{Exit, Refusal, complain, study};
-use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, points, study_cells, versus};
+use crate::frame::{Cell, Entry, Match, Table, Verdict, Versus, points, short, study_cells, versus};
 use crate::record::store::Select;
 use crate::spec::fault::suggestion;
 use crate::stats::{LEVEL, least_p};
@@ -201,7 +201,14 @@ fn table([a, b]: [&str; 2], found: &Versus) -> Table {
             side(m.second, 1),
             m.difference.map_or_else(dash, |d| format!("{:+.1}", d * 100.0)).into(),
             interval.unwrap_or_else(dash).into(),
-            m.adjusted.map_or_else(dash, |p| format!("{p:.3}")).into(),
+            match m.looked.and_then(|standing| Some((standing.look?, standing.of))) {
+                Some((look, of)) => Entry {
+                    text: short(look.p),
+                    aside: format!("bound {}, {} of {of} seeds", short(look.level), look.seeds),
+                    ..Entry::default()
+                },
+                None => m.adjusted.map_or_else(dash, |p| format!("{p:.3}")).into(),
+            },
             m.pairs.to_string().into(),
             m.verdict.words().to_owned().into(),
         ]);
@@ -223,7 +230,20 @@ fn notes([a, b]: [&str; 2], found: &Versus) -> Vec<String> {
          interval; p of the two-sided sign-flip test, after Holm over this table."
             .to_owned(),
     );
-    let tested = found.matches.iter().filter(|m| m.p.is_some()).count();
+    if found.matches.iter().any(|m| m.looked.is_some()) {
+        notes.push(
+            "Seeds were added only while a comparison was open: p is that of its last look, by a paired t test, and below \
+             the bound it is decided. Differences that ended early are estimated too large on average."
+                .to_owned(),
+        );
+    } else if found.matches.iter().any(|m| m.first.looked.is_some() || m.second.looked.is_some()) {
+        notes.push(
+            "How many seeds there are was decided by comparisons with vanilla, so p values of a fixed number of seeds hold \
+             only roughly."
+                .to_owned(),
+        );
+    }
+    let tested = found.matches.iter().filter(|m| m.adjusted.is_some()).count();
     let most = found.matches.iter().map(|m| m.pairs).max().unwrap_or(0);
     let least = least_p(most) * tested as f64;
     if tested > 0 && least >= LEVEL {
@@ -283,6 +303,9 @@ struct Row<'a> {
     high: Option<f64>,
     p: Option<f64>,
     p_holm: Option<f64>,
+    /// The bound of the last look, and the seeds at it, where seeds were added only while the comparison was open.
+    look_bound: Option<f64>,
+    look_seeds: Option<u32>,
     verdict: Verdict,
 }
 
@@ -307,6 +330,7 @@ impl<'a> Answer<'a> {
 
 impl<'a> Row<'a> {
     fn of(m: &'a Match) -> Row<'a> {
+        let look = m.looked.and_then(|standing| standing.look);
         Row {
             task: &m.first.task,
             setting: &m.setting,
@@ -319,6 +343,8 @@ impl<'a> Row<'a> {
             high: m.interval.map(|interval| interval.high),
             p: m.p,
             p_holm: m.adjusted,
+            look_bound: look.map(|look| look.level),
+            look_seeds: look.map(|look| look.seeds),
             verdict: m.verdict,
         }
     }

@@ -169,6 +169,7 @@ fn again(
                 failure: record.failure(),
                 attempts: record.made.attempt,
                 estimate: None,
+                fate: None,
             };
             verdict(&judged)
         });
@@ -176,7 +177,7 @@ fn again(
         return Ok(vec![of_record.unwrap_or_else(|| "yes: it has no record".to_owned()), hint.to_owned()]);
     };
     let records = store.read_all()?;
-    let judged = judge(workspace, &records);
+    let judged = judge(workspace, &records)?;
     let lacking = workspace.lacking.iter().map(|lacking| format!("not here, so ids cannot be told: {}", lacking.why));
     let mut said: Vec<String> = lacking.collect();
     match judged.iter().find(|j| j.id == id) {
@@ -208,7 +209,11 @@ fn verdict(j: &Judged) -> String {
     let why = match (j.reason, j.failure) {
         (Reason::New, _) => "it is new: no record has these settings".to_owned(),
         (Reason::Done, _) => "its record holds a score; without the record it would be trained anew".to_owned(),
+        (Reason::Stopped, _) if j.is_to_do() => {
+            "a rule of [stop] ended it early, and no rule holds it back now".to_owned()
+        }
         (Reason::Stopped, _) => "a rule of [stop] ended it early".to_owned(),
+        (Reason::NotNeeded, _) => "every comparison that it is part of is decided ([stop])".to_owned(),
         (Reason::Stale, _) => {
             "it is stale: a record of the same settings was made of other content, and stays as it is".to_owned()
         }
@@ -253,7 +258,7 @@ fn told(what: &What, own: &RunId) -> Option<String> {
         What::Ended { id, how, seconds } => (id, format!("{how} after {}", duration(*seconds))),
         What::Paused { id, step } => (id, format!("put aside at a checkpoint at step {step}")),
         What::PutBack { id, attempt, how, next } => (id, format!("attempt {attempt} failed ({how}): {next}")),
-        What::Reached { id, step, of, metric, dev } => {
+        What::Reached { id, step, of, metric, dev, .. } => {
             let score =
                 dev.get(metric).copied().flatten().map_or_else(String::new, |score| format!(", {metric} {score:.4}"));
             (id, format!("came to step {step} of {of}, where its rule decides{score}"))

@@ -8,6 +8,7 @@ mod devices;
 mod disk;
 mod doctor;
 mod draft;
+mod early;
 mod exit;
 mod explain;
 mod export;

@@ -8,13 +8,15 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use super::early::Early;
 use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, devices, disk, duration, print};
+use super::{Exit, Places, devices, disk, duration, early, print};
 use crate::device::cpu;
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
 use crate::record::{Failure, Record};
+use crate::stop::Fate;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -48,6 +50,8 @@ pub enum Reason {
     FailedBefore,
     /// A rule of `[stop]` ended it early.
     Stopped,
+    /// A rule of `[stop]` does not need it: every comparison that it is part of is decided.
+    NotNeeded,
     /// A record of the same settings exists, made of other data, another model or older numerics.
     Stale,
 }
@@ -59,6 +63,7 @@ impl Reason {
             Reason::Done => "done",
             Reason::FailedBefore => "failed before",
             Reason::Stopped => "stopped early",
+            Reason::NotNeeded => "not needed",
             Reason::Stale => "stale",
         }
     }
@@ -74,28 +79,42 @@ pub struct Judged<'a> {
     pub attempts: u32,
     /// Seconds, from records of the same task, model and device; `None` where there is none.
     pub estimate: Option<f64>,
+    /// What the rule of `[stop]` says of it, where there is one.
+    pub fate: Option<Fate>,
 }
 
 impl Judged<'_> {
-    /// Whether `sweep run` trains it: not where the run itself was at fault, for it would fail again.
+    /// Whether `sweep run` trains it, or may have to: not where the run itself was at fault, for it would fail again. What
+    /// a rule stopped goes on where that rule is gone, or says otherwise now.
     pub fn is_to_do(&self) -> bool {
         match self.reason {
             Reason::New | Reason::Stale => true,
-            Reason::Done | Reason::Stopped => false,
+            Reason::Done | Reason::NotNeeded => false,
+            Reason::Stopped => !matches!(self.fate, Some(Fate::Stopped { .. } | Fate::Ended)),
             Reason::FailedBefore => self.failure.is_none_or(|failure| !failure.class().is_of_the_run()),
         }
     }
 }
 
 /// Judges the runs that a call is about, in order.
-pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<'a>> {
+///
+/// # Errors
+/// The event log that `[stop]` goes by cannot be read.
+pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Result<Vec<Judged<'a>>> {
     let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
     let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
     let device = devices::kind(workspace.sweep.run.devices.as_deref());
     let speeds = Speeds::of(records, device);
+    let is_again = |r: &Record| r.failure().is_some_and(|failure| !failure.class().is_of_the_run());
+    let fates = match Early::of(workspace)? {
+        Some(early) => early.fates(workspace, records, is_again),
+        None => HashMap::new(),
+    };
     let judge = |(id, run): &'a (RunId, Run)| {
         let record = by_id.get(id).copied();
+        let fate = fates.get(id).copied();
         let reason = match record {
+            _ if fate == Some(Fate::Spared) => Reason::NotNeeded,
             Some(record) if record.outcome().is_some() => Reason::Done,
             Some(record) if record.stopped().is_some() => Reason::Stopped,
             Some(_) => Reason::FailedBefore,
@@ -109,9 +128,10 @@ pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Vec<Judged<
             failure: record.and_then(Record::failure),
             attempts: record.map_or(0, |r| r.made.attempt),
             estimate: speeds.estimate(run),
+            fate,
         }
     };
-    workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
+    Ok(workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect())
 }
 
 #[derive(Serialize)]
@@ -128,7 +148,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), inputs)?;
     workspace.check_only()?;
     let records = workspace.store.read_all()?;
-    let judged = judge(&workspace, &records);
+    let judged = judge(&workspace, &records)?;
     if arguments.json {
         let lines: Vec<Line> = judged
             .iter()
@@ -156,6 +176,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         print(&groups(&judged).to_string())?;
     }
     print(&total(&judged))?;
+    if let Some(stop) = &workspace.sweep.stop {
+        print(&early::in_words(stop))?;
+    }
     let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
     if judged.iter().any(is_bf16) && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu" && !cpu::has_bf16()
     {
@@ -182,11 +205,11 @@ fn groups(judged: &[Judged]) -> Table {
     }
     let mut table = Table::new();
     // Most sweeps have no rule that stops runs, and then no column for it.
-    let has_stopped = judged.iter().any(|j| j.reason == Reason::Stopped);
-    let stopped = if has_stopped { &["stopped early"][..] } else { &[] };
-    let header =
-        [&["task", "model", "mode", "p", "runs", "new", "done", "failed before"], stopped, &["stale", "to do takes"]]
-            .concat();
+    let early = [Reason::Stopped, Reason::NotNeeded].into_iter().filter(|r| judged.iter().any(|j| j.reason == *r));
+    let early: Vec<Reason> = early.collect();
+    let mut header = vec!["task", "model", "mode", "p", "runs", "new", "done", "failed before"];
+    header.extend(early.iter().map(|reason| reason.word()));
+    header.extend(["stale", "to do takes"]);
     table.load_style(NOTHING).set_header(&header);
     for ((task, model, mode), group) in groups {
         let mut rates: Vec<String> = Vec::new();
@@ -202,7 +225,7 @@ fn groups(judged: &[Judged]) -> Table {
         let mut row =
             vec![task.to_owned(), model.to_owned(), mode.to_owned(), rates.join(" "), group.len().to_string()];
         row.extend([Reason::New, Reason::Done, Reason::FailedBefore].map(count));
-        row.extend(has_stopped.then(|| count(Reason::Stopped)));
+        row.extend(early.iter().map(|reason| count(*reason)));
         row.extend([count(Reason::Stale), took(group.iter().copied())]);
         table.add_row(row);
     }
@@ -240,10 +263,11 @@ fn took<'a>(judged: impl Iterator<Item = &'a Judged<'a>>) -> String {
 
 fn total(judged: &[Judged]) -> String {
     let count = |reason: Reason| judged.iter().filter(|j| j.reason == reason).count();
-    let stopped = match count(Reason::Stopped) {
+    let of_rule = [Reason::Stopped, Reason::NotNeeded].map(|reason| match count(reason) {
         0 => String::new(),
-        n => format!("{n} stopped early, "),
-    };
+        n => format!("{n} {}, ", reason.word()),
+    });
+    let stopped = of_rule.concat();
     let again = match judged.iter().filter(|j| j.reason == Reason::FailedBefore && !j.is_to_do()).count() {
         0 => "",
         _ => "; `sweep rerun --failed` tries failed runs again",

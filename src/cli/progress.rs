@@ -217,7 +217,7 @@ impl Observer for Progress {
                 self.paused += 1;
                 self.say_of_run("paused", id, &format!("at step {step}"));
             }
-            Note::Reached { slot, id, step, of, metric, dev } => {
+            Note::Reached { slot, id, step, of, metric, dev, .. } => {
                 self.leave(*slot);
                 self.say_of_run("reached", id, &format!("step {step} of {of}, {}", score(metric, dev)));
             }

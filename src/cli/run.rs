@@ -12,7 +12,9 @@ use super::plan::{Judged, Reason, judge};
 use super::retention::Retention;
 use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, Refusal, complain, devices, disk, inputs, print, progress, slots, split, study, work};
+use super::{
+    Exit, Places, Refusal, complain, devices, disk, early, inputs, print, progress, slots, split, study, work,
+};
 use crate::device::Device;
 use crate::device::peak::Peaks;
 use crate::plan::{self, Run, RunId};
@@ -21,8 +23,8 @@ use crate::record::lock::{self, Lock, LockError};
 use crate::record::process::Process;
 use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
-use crate::record::{Class, End};
-use crate::schedule::local::{self, Interrupts, Observer, Options, Summary};
+use crate::record::{Class, End, Record};
+use crate::schedule::local::{self, Director, Interrupts, Observer, Options, Summary};
 use crate::schedule::state::{Note, State};
 use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
@@ -103,6 +105,13 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         inputs::open(file, places, only, &interrupts)?
     };
     workspace.check_only()?;
+    if let (Some(shard), Some(_)) = (arguments.shard, &workspace.sweep.stop) {
+        let say = format!(
+            "--shard {shard}: a rule of [stop] must see all runs of a sweep, so its work cannot be shared out; leave out \
+             --shard, or [stop]"
+        );
+        return Err(Refusal(say).into());
+    }
     workspace.check_data()?;
     let worker = devices::worker_program()?;
     let found = devices::find(&worker, arguments.devices.as_deref(), &workspace.sweep.run)?;
@@ -111,7 +120,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let lock =
         if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, arguments.take_over)?) };
     let records = store.read_all()?;
-    let judged = judge(&workspace, &records);
+    let judged = judge(&workspace, &records)?;
     // Two modes of one sweep may be one run under two names.
     let mut seen = HashSet::new();
     let is_ours = |j: &&Judged| arguments.shard.is_none_or(|shard| shard.takes(j.id));
@@ -142,6 +151,8 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         select: workspace.sweep.select,
         paper: workspace.sweep.paper.clone(),
         models: workspace.origins.clone(),
+        stop: workspace.sweep.stop.clone(),
+        examples: workspace.examples.clone(),
         runs: &workspace.runs,
     };
     let is_new = store.write_manifest(&manifest)?;
@@ -174,7 +185,14 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
     kinds.try_for_each(|j| job(j.id).map(drop))?;
     let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
-    let limits = limits(arguments, &workspace.sweep.run, tickets.len());
+    // Where a rule decides as it goes, it says what comes first.
+    let rule = early::Early::of(&workspace)?;
+    let is_again = |record: &Record| record.failure().is_some() && by_id.contains_key(&record.id);
+    let (mut early, tickets) = match &rule {
+        Some(rule) => rule.director(&workspace, &records, is_again, tickets),
+        None => (None, tickets),
+    };
+    let limits = limits(arguments, &workspace.sweep.run, to_do.len());
     let options =
         Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
@@ -190,6 +208,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let mut floor = disk::floor(&workspace);
     let mut retention = Retention::of(&workspace, &records)?;
     let mut directors = Directors(vec![&mut orders, &mut floor, &mut retention]);
+    directors.0.extend(early.as_mut().map(|early| early as &mut dyn Director));
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));
     let Screen { progress, live, failures, .. } = screen;
     drop(progress);
@@ -213,7 +232,11 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         let log = store.run_folder(&failed.id).join("log.txt");
         complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
     }
-    print(&summary_line(&judged, &to_do, &summary, left_failed, file))?;
+    let spared = match &early {
+        Some(early) => early.spared(judged.iter().map(|j| j.id)),
+        None => 0,
+    };
+    print(&summary_line(&judged, &to_do, &summary, left_failed, spared, file))?;
     print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
     Ok(match summary.finish {
         Finish::Interrupted | Finish::OutOfTime => Exit::Interrupted,
@@ -306,19 +329,30 @@ fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
 
 fn nothing_line(judged: &[Judged], left_failed: usize, file: &Path) -> String {
     let summary = Summary { done: 0, failed: 0, stopped: 0, paused: 0, left: 0, finish: Finish::Complete };
-    summary_line(judged, &[], &summary, left_failed, file)
+    let spared = judged.iter().filter(|j| j.reason == Reason::NotNeeded).count();
+    summary_line(judged, &[], &summary, left_failed, spared, file)
 }
 
 /// `3 done now, 3 done before, 0 failed, 0 left`, over the runs that were asked for, and what to do next.
-fn summary_line(judged: &[Judged], to_do: &[&Judged], summary: &Summary, left_failed: usize, file: &Path) -> String {
+fn summary_line(
+    judged: &[Judged],
+    to_do: &[&Judged],
+    summary: &Summary,
+    left_failed: usize,
+    spared: usize,
+    file: &Path,
+) -> String {
     let before = judged.iter().filter(|j| j.reason == Reason::Done).count();
     let stopped = judged.iter().filter(|j| j.reason == Reason::Stopped).count() + summary.stopped;
     let again = to_do.iter().filter(|j| j.reason == Reason::Done || j.reason == Reason::Stopped).count();
     let failed = summary.failed + left_failed;
-    let left = (judged.len() + again).saturating_sub(before + stopped + summary.done + failed);
+    let left = (judged.len() + again).saturating_sub(before + stopped + spared + summary.done + failed);
     let mut line = format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done);
     if stopped > 0 {
         line += &format!(", {stopped} stopped early");
+    }
+    if spared > 0 {
+        line += &format!(", {spared} not needed (decided)");
     }
     let file = file.display();
     match &summary.finish {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::recorded::Recorded;
 use super::workspace::results_root;
-use super::{Exit, Places, duration, print};
+use super::{Exit, Places, duration, early, print};
 use crate::plan::RunId;
 use crate::record::live::{Live, Seen, Verdict};
 use crate::record::lock::Holder;
@@ -72,11 +72,17 @@ struct Known {
 }
 
 impl Known {
-    fn of(store: &Store, sweep: &str, ids: &[RunId], holders: &[Holder]) -> Result<Known> {
+    fn of(store: &Store, sweep: &str, ids: &[RunId], has_rule: bool, holders: &[Holder]) -> Result<Known> {
         let holders: Vec<Holder> = holders.iter().filter(|holder| holder.sweep == sweep).cloned().collect();
         // Before the records: what ends meanwhile is then counted once, as done.
         let seen = store.seen(sweep, &holders);
-        Ok(Known { tally: Tally::of(store, ids)?, seen, holders })
+        let mut tally = Tally::of(store, ids)?;
+        // Most sweeps have no such rule, and then their runs need not be read.
+        if has_rule && tally.left > 0 {
+            tally.not_needed = early::not_needed(store, sweep)?.min(tally.left);
+            tally.left -= tally.not_needed;
+        }
+        Ok(Known { tally, seen, holders })
     }
 
     fn line(&self, sweep: &str) -> Line {
@@ -156,8 +162,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let holders = store.holders();
     let mut sweeps = Vec::new();
     for name in store.sweeps()? {
-        let Some(ids) = store.planned(&name)? else { continue };
-        let known = Known::of(&store, &name, &ids, &holders)?;
+        let Some((ids, has_rule)) = store.planned(&name)? else { continue };
+        let known = Known::of(&store, &name, &ids, has_rule, &holders)?;
         sweeps.push((name, known));
     }
     if arguments.json {
@@ -171,20 +177,23 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     let has_stopped = sweeps.iter().any(|(_, known)| known.tally.stopped > 0);
     let mut table = Table::new();
-    let mut header = vec!["sweep", "runs", "done", "collapsed", "failed", "left", "now"];
-    if has_stopped {
-        header.insert(5, "stopped");
-    }
+    let has_spared = sweeps.iter().any(|(_, known)| known.tally.not_needed > 0);
+    let mut header = vec!["sweep", "runs", "done", "collapsed", "failed"];
+    header.extend(has_stopped.then_some("stopped early"));
+    header.extend(has_spared.then_some("not needed"));
+    header.extend(["left", "now"]);
+    let numbers = 1..header.len() - 1;
     table.load_style(NOTHING).set_header(header);
     for (name, known) in &sweeps {
-        let Tally { runs, done, collapsed, failed, stopped, left } = known.tally;
+        let Tally { runs, done, collapsed, failed, stopped, not_needed, left } = known.tally;
         let mut row = vec![name.clone()];
         row.extend([runs, done, collapsed, failed].map(|count| count.to_string()));
         row.extend(has_stopped.then(|| stopped.to_string()));
+        row.extend(has_spared.then(|| not_needed.to_string()));
         row.extend([left.to_string(), known.now().join("\n")]);
         table.add_row(row);
     }
-    for column in 1..if has_stopped { 7 } else { 6 } {
+    for column in numbers {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -47,6 +47,8 @@ pub fn without_overlaps(store: &Store, manifest: Manifest) -> Result<Study> {
         tune: manifest.tune,
         select: manifest.select,
         paper: manifest.paper,
+        stop: manifest.stop,
+        examples: manifest.examples,
         planned: manifest.runs,
         folder: Some(store.runs()),
         warnings: different_origins(&records),
@@ -132,6 +134,8 @@ mod tests {
                 select: Select::Dev,
                 paper: None,
                 models: BTreeMap::new(),
+                stop: None,
+                examples: BTreeMap::new(),
                 runs,
             },
         )

@@ -80,6 +80,14 @@ impl Source {
             let say = format!("run {} left no model: {}", record.id, failure.sentence());
             return Err(Refusal(say).into());
         }
+        if let Some(stopped) = record.stopped() {
+            let say = format!(
+                "run {} was stopped early by {}, at step {} of {}, and left no model: `sweep run` of a sweep without [stop] \
+                 trains it to its end",
+                record.id, stopped.rule, stopped.step, stopped.of
+            );
+            return Err(Refusal(say).into());
+        }
         let kept = Kept::at(&store.cache(), &record.run.training_id());
         let note = kept.note();
         let is_damaged = note.as_ref().is_some_and(|note| !kept.is_whole(note));
@@ -155,8 +163,15 @@ impl Source {
         let aside = tempfile::tempdir()?;
         let beside = Store::new(aside.path());
         let run = Run { after: After::default(), ..run.clone() };
-        let judged =
-            Judged { id: &training, run: &run, reason: Reason::New, failure: None, attempts: 0, estimate: None };
+        let judged = Judged {
+            id: &training,
+            run: &run,
+            reason: Reason::New,
+            failure: None,
+            attempts: 0,
+            estimate: None,
+            fate: None,
+        };
         let job = run::job(&workspace, &judged)?;
         let job = Job { keep: true, folder: beside.run_folder(&training), others: Vec::new(), log_every: 0, ..job };
         // The checkpoint of a training that is put aside, and θ, lie among the results.

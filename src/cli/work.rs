@@ -103,7 +103,7 @@ mod tests {
             .iter()
             .map(|(id, run)| {
                 let estimate = estimate(run);
-                Judged { id, run, reason: Reason::New, failure: None, attempts: 0, estimate }
+                Judged { id, run, reason: Reason::New, failure: None, attempts: 0, estimate, fate: None }
             })
             .collect();
         let judged: Vec<&Judged> = judged.iter().collect();

@@ -66,6 +66,8 @@ pub struct Workspace {
     /// Where data are looked for, in order.
     pub data: Vec<PathBuf>,
     pub runs: Vec<(RunId, Run)>,
+    /// Training examples of each task, where `[stop]` must know how many steps a run has.
+    pub examples: BTreeMap<String, u32>,
     /// Models and data that are not here, each with what it lacks.
     pub lacking: Vec<Lacking>,
     /// `--only`, as written and as read.
@@ -214,7 +216,11 @@ impl Workspace {
         let models = models.into_iter().map(|(name, (folder, _))| (name, folder)).collect();
         let results = results_root(places, Some((&sweep.run, home)));
         let (store, origins) = (Store::new(results), origins.into_inner());
-        Ok(Workspace { sweep, store, tasks, others, models, origins, data, runs, lacking, only })
+        let examples = match &sweep.stop {
+            Some(stop) if stop.is_a_race() => examples(&tasks),
+            _ => BTreeMap::new(),
+        };
+        Ok(Workspace { sweep, store, tasks, others, models, origins, data, runs, examples, lacking, only })
     }
 
     /// Whether `--only` means this run.
@@ -330,6 +336,11 @@ fn repeated(sweep: &Sweep, runs: &[(RunId, Run)]) -> Vec<Fault> {
 
 fn value_span(sweep: &Sweep, axis: &str, value: &str) -> Range<usize> {
     values(sweep, axis).into_iter().find(|(name, _)| name == value).map_or(0..0, |(_, span)| span)
+}
+
+/// Training examples of each task; what cannot be read is left out, and told before anything is trained.
+fn examples(tasks: &BTreeMap<String, Task>) -> BTreeMap<String, u32> {
+    tasks.iter().filter_map(|(name, task)| Some((name.clone(), task.train_examples().ok()?))).collect()
 }
 
 fn read_text(file: &Path) -> Result<String> {

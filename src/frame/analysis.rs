@@ -1,15 +1,18 @@
 //! A study's statistics, made once for all tables, figures and verdicts.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
 
 use super::borders::at_borders;
 use super::comparison::{Comparison, adjust};
+use super::early::{Early, Looks, rule_in_words, stopped_early};
 use super::half::on_the_odd_half;
 use super::layout::Layout;
 use super::overall::{Overall, RankedLines, overall, ranked};
-use super::{Cell, Study, cells, runs, summary, targets};
+use super::{Cell, RunId, Study, cells, runs, summary, targets};
 use crate::record::store::Select;
 use crate::stats::Interval;
 
@@ -31,6 +34,12 @@ pub struct Analysis {
     pub ranks: Vec<RankedLines>,
     /// What the reader of the tables should know, in sentences.
     pub warnings: Vec<String>,
+    /// Where seeds were added only while a comparison was open: the test that decided, in words.
+    pub looks: Option<String>,
+    /// Planned runs that are not needed, since what they would tell is decided.
+    pub spared: HashSet<RunId>,
+    /// A sentence for each count of settings that were not trained to their end.
+    pub stopped_early: Vec<String>,
 }
 
 impl Analysis {
@@ -63,6 +72,8 @@ struct Measured {
     summary: DataFrame,
     cells: Vec<Cell>,
     warnings: Vec<String>,
+    looks: Option<Looks>,
+    stopped_early: Vec<String>,
 }
 
 fn measured(study: &Study) -> Result<Measured> {
@@ -79,10 +90,15 @@ fn measured(study: &Study) -> Result<Measured> {
         let even = summary.column("even")?.f64()?;
         cells.iter_mut().zip(even.iter()).for_each(|(cell, even)| cell.chosen_by = even);
     }
+    let looks = Looks::of(study);
+    if let Some(looks) = &looks {
+        cells.iter_mut().for_each(|cell| looks.tell(cell));
+    }
+    let stopped_early = stopped_early(&cells, &ordered, &study.tune);
     let ends = |end: fn(Interval) -> f64| cells.iter().map(|c| c.interval.map(end)).collect::<Vec<_>>();
     let (low, high) = (ends(|i| i.low), ends(|i| i.high));
     summary.with_column(Column::new("low".into(), low))?.with_column(Column::new("high".into(), high))?;
-    Ok(Measured { summary, cells, warnings })
+    Ok(Measured { summary, cells, warnings, looks, stopped_early })
 }
 
 /// The cells of a study, of the scores that it reports: those of the odd half of dev where the even one chooses. A run
@@ -99,16 +115,25 @@ pub fn study_cells(study: &Study) -> Result<Vec<Cell>> {
 /// # Errors
 /// Those of the frames.
 pub fn analyse(study: &Study) -> Result<Analysis> {
-    let Measured { summary, cells, mut warnings } = measured(study)?;
+    let Measured { summary, cells, mut warnings, looks, stopped_early } = measured(study)?;
     let layout = Layout::of(&cells);
     let pairs = layout.rows.iter().flat_map(|row| {
         let said = layout.said(&row.block);
         row.cells.iter().zip(&row.references).filter_map(move |(c, r)| Some(((*c)?, (*r)?, said.clone())))
     });
     let pairs: Vec<(&Cell, &Cell, Vec<String>)> = pairs.collect();
-    let mut comparisons: Vec<Comparison> =
-        pairs.par_iter().filter_map(|(cell, reference, said)| Comparison::of(cell, reference, said)).collect();
+    let mut comparisons: Vec<Comparison> = pairs
+        .par_iter()
+        .filter_map(|(cell, reference, said)| {
+            let early = looks.as_ref().map(|_| cell.looked.clone().map_or(Early::Unjudged, Early::Looked));
+            Some(Comparison { early, ..Comparison::of(cell, reference, said)? })
+        })
+        .collect();
     let mut overall = overall(&layout);
+    if looks.is_some() {
+        let over = overall.iter_mut().filter_map(|o| o.comparison.as_mut());
+        over.for_each(|comparison| comparison.early = Some(Early::Unjudged));
+    }
     // Two questions, each with its family: over all tasks, and task by task.
     adjust(overall.iter_mut().filter_map(|o| o.comparison.as_mut()));
     adjust(&mut comparisons);
@@ -124,6 +149,9 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
         overall,
         ranks,
         warnings,
+        looks: study.stop.as_ref().and_then(|stop| rule_in_words(stop, looks.as_ref()?.family())),
+        spared: looks.map(|looks| looks.spared).unwrap_or_default(),
+        stopped_early,
     })
 }
 

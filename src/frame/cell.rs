@@ -8,6 +8,7 @@ use polars::prelude::*;
 use super::runs::SETTING;
 use super::{REFERENCE, RunId};
 use crate::stats::{Interval, mean_interval};
+use crate::stop::Standing;
 
 /// One row of the summary.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,13 @@ pub struct Cell {
     pub diverged: u32,
     /// Runs that failed in another way.
     pub failed: u32,
+    /// Runs that a rule ended early: neither scored nor failed; and the last step that one of them came to.
+    pub stopped: u32,
+    pub stopped_at: Option<u32>,
+    /// Runs that were never needed, since the comparison is decided; they are not among `runs`.
+    pub spared: u32,
+    /// How its comparison with the reference stands, where seeds were added only while it was open.
+    pub looked: Option<Standing>,
     /// Seed to score.
     pub scores: BTreeMap<u64, f64>,
     /// The runs behind it, in their order.
@@ -95,6 +103,12 @@ impl Cell {
     /// The runs with a score, of those that ended: `3`, or `2 of 3`.
     pub fn counted(&self) -> String {
         if self.n < self.runs { format!("{} of {}", self.n, self.runs) } else { self.n.to_string() }
+    }
+
+    /// What is to be said of runs without a score: trouble, and those that were stopped early.
+    pub fn remarks(&self) -> String {
+        let stopped = (self.stopped > 0).then(|| format!("{} stopped early", self.stopped));
+        [Some(self.trouble()).filter(|t| !t.is_empty()), stopped].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// Runs that went wrong, in words: `1 collapsed, 2 diverged`; empty where none did.
@@ -162,6 +176,10 @@ pub fn cells(summary: &DataFrame, tune: &[String]) -> Result<Vec<Cell>> {
             undefined: count("undefined")?,
             diverged: count("diverged")?,
             failed: count("failed")?,
+            stopped: count("stopped")?,
+            stopped_at: summary.column("stopped_at")?.u32()?.get(row),
+            spared: 0,
+            looked: None,
             scores: pairs.collect(),
             ids: list("ids")?.str()?.iter().flatten().map(|id| RunId(id.to_owned())).collect(),
         });

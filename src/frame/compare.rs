@@ -9,7 +9,8 @@ use super::Cell;
 /// The mode that others are compared with.
 pub const REFERENCE: &str = "vanilla";
 
-/// For every key its best cell, keys in order of appearance: the one with most scored runs, and among these the
+/// For every key its best cell, keys in order of appearance: the one with most scored runs, those that were not needed
+/// among them, and among these the
 /// largest mean, on the half of dev that chooses where there is one; the first of equals. So a setting that half of its
 /// seeds did not survive never wins by luck.
 pub fn best_of<'a, K: Eq + Hash>(cells: impl IntoIterator<Item = &'a Cell>, key: impl Fn(&Cell) -> K) -> Vec<&'a Cell> {
@@ -57,7 +58,7 @@ pub fn in_words(names: &[String]) -> String {
 }
 
 fn rank(cell: &Cell) -> (u32, f64) {
-    (cell.n, cell.chosen_by.or(cell.mean).unwrap_or(f64::NEG_INFINITY))
+    (cell.n + cell.spared, cell.chosen_by.or(cell.mean).unwrap_or(f64::NEG_INFINITY))
 }
 
 /// A mode's score less the reference's, over the seeds that both have.

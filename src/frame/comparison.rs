@@ -1,7 +1,8 @@
 //! A mode against the reference, paired by seed: every number that says whether they differ, and the sentence.
 
-use super::{Cell, Difference, REFERENCE, difference};
+use super::{Cell, Difference, Early, REFERENCE, difference};
 use crate::stats::{self, Interval, LEVEL, Permutation};
+use crate::stop::Standing;
 
 /// Scores are raw, not in points.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,9 +42,11 @@ pub struct Comparison {
     /// Seeds at which a paired t test would see an effect of this size four times of five; never fewer than a sign-flip
     /// test needs. `None` where it is more than 10,000 or the effect is not known.
     pub seeds_needed: Option<usize>,
+    /// How it is judged where seeds were given only while a comparison was open; `None` elsewhere.
+    pub early: Option<Early>,
 }
 
-/// What a comparison found, at 5 % after Holm.
+/// What a comparison found, at 5 % after Holm, or at its looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
     Better,
@@ -83,6 +86,7 @@ impl Comparison {
             epsilon: stats::almost_dominance(&own, &others),
             seeds_needed: effect.and_then(stats::seeds_needed).map(|n| n.max(least_seeds())),
             difference: paired,
+            early: None,
         })
     }
 
@@ -105,11 +109,27 @@ impl Comparison {
     }
 
     pub fn finding(&self) -> Finding {
-        match self.holm < LEVEL {
-            true if self.difference.mean > 0.0 => Finding::Better,
-            true if self.difference.mean < 0.0 => Finding::Worse,
+        let (is_called, mean) = match &self.early {
+            None => (self.holm < LEVEL, self.difference.mean),
+            // Of the look that decided; more seeds may be there from another sweep.
+            Some(Early::Looked(standing)) => (standing.is_decided(), standing.look.map_or(0.0, |look| look.difference)),
+            Some(Early::Unjudged) => (false, 0.0),
+        };
+        match is_called {
+            true if mean > 0.0 => Finding::Better,
+            true if mean < 0.0 => Finding::Worse,
             _ => Finding::Open,
         }
+    }
+
+    /// Whether its seeds may still decide it.
+    pub fn is_under_way(&self) -> bool {
+        matches!(&self.early, Some(Early::Looked(standing)) if !standing.is_decided() && !standing.is_exhausted())
+    }
+
+    /// The sign-flip p after Holm; `None` where the number of seeds was not fixed, and it means nothing.
+    pub fn p_holm(&self) -> Option<f64> {
+        self.early.is_none().then_some(self.holm)
     }
 
     /// The sentence for a reader who reads nothing else.
@@ -119,10 +139,21 @@ impl Comparison {
         let seeds = if n == 1 { "1 seed".to_owned() } else { format!("{n} seeds") };
         let range = self.interval.map_or(String::new(), |i| format!(" [{:.1}, {:.1}]", i.low * 100.0, i.high * 100.0));
         let after_holm = format!(" after Holm over {}", comparisons(self.family));
-        let p = p_is(self.holm) + &after_holm;
+        let p = match &self.early {
+            Some(Early::Looked(Standing { look: Some(look), of, .. })) => {
+                format!(
+                    "decided after {} of {of} seeds: p = {}, below the bound {}",
+                    look.seeds,
+                    short(look.p),
+                    short(look.level)
+                )
+            }
+            _ => p_is(self.holm) + &after_holm,
+        };
         let told = |word: &str, range: String| {
             let by = mean.abs();
-            format!("{line} is {word} than {REFERENCE} on {place} by {by:.1} points{range}, {p}, {seeds}")
+            let rest = if self.early.is_some() { p.clone() } else { format!("{p}, {seeds}") };
+            format!("{line} is {word} than {REFERENCE} on {place} by {by:.1} points{range}, {rest}")
         };
         let noise = self.interval.map_or(0.0, Interval::half_width) * 100.0;
         let alone = stats::least_p(self.flips) >= LEVEL;
@@ -136,6 +167,7 @@ impl Comparison {
                     .map_or(String::new(), |i| format!(" [{:.1}, {:.1}]", -i.high * 100.0, -i.low * 100.0));
                 told("worse", turned)
             }
+            Finding::Open if self.early.is_some() => self.open_at_its_looks(),
             Finding::Open if n == 1 => {
                 format!(
                     "1 seed cannot tell {line} from {REFERENCE} on {place} (difference {mean:+.1}): it has no spread"
@@ -158,9 +190,41 @@ impl Comparison {
         if trouble.is_empty() { format!("{sentence}.") } else { format!("{sentence}. Went wrong: {trouble}.") }
     }
 
+    /// What is said while no look has decided.
+    fn open_at_its_looks(&self) -> String {
+        let (line, place) = (&self.line, &self.place);
+        let difference = |mean: f64| format!("the difference {:+.1}", mean * 100.0);
+        match &self.early {
+            Some(Early::Looked(Standing { look: Some(look), of, .. })) => {
+                let (p, bound) = (short(look.p), short(look.level));
+                let difference = difference(look.difference);
+                match look.seeds == *of {
+                    true => format!(
+                        "All {of} seeds cannot tell: {difference} of {line} and {REFERENCE} on {place} has p = {p}, above \
+                         the last bound {bound}"
+                    ),
+                    false => format!(
+                        "{} of {of} seeds have not decided yet: {difference} of {line} and {REFERENCE} on {place} has p = \
+                         {p}, above the bound {bound} of this look",
+                        look.seeds
+                    ),
+                }
+            }
+            Some(Early::Looked(_)) => {
+                format!("{line} and {REFERENCE} on {place}: fewer seeds are done than the first look needs")
+            }
+            Some(Early::Unjudged) | None => format!(
+                "{line} and {REFERENCE} on {place} are not judged ({}): how many seeds there are was decided by other \
+                 scores, and no test of a fixed number holds",
+                difference(self.difference.mean)
+            ),
+        }
+    }
+
     /// How many seeds it would take, where this number of seeds cannot tell.
     pub fn power_line(&self) -> Option<String> {
-        if self.finding() != Finding::Open || self.effect.is_none() {
+        let is_tested = self.early != Some(Early::Unjudged) && !self.is_under_way();
+        if self.finding() != Finding::Open || self.effect.is_none() || !is_tested {
             return None;
         }
         Some(match self.seeds_needed {
@@ -201,6 +265,11 @@ pub(super) fn p_text(p: f64) -> String {
         ..0.1 => format!("{p:.3}").trim_end_matches('0').to_owned(),
         _ => format!("{p:.2}"),
     }
+}
+
+/// A p value or a bound of a look, however small: `0.023`, `2e-6`.
+pub fn short(p: f64) -> String {
+    if p < 0.001 { format!("{p:.0e}") } else { p_text(p) }
 }
 
 /// `p = 0.02`.

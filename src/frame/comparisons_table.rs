@@ -2,29 +2,24 @@
 
 use anyhow::Result;
 
-use super::comparison::{Finding, p_text};
-use super::{Analysis, Comparison, Entry, REFERENCE, Table};
+use super::comparison::{Finding, p_text, short};
+use super::early::BIAS;
+use super::{Analysis, Comparison, Early, Entry, REFERENCE, Table};
 use crate::stats::{BOOTSTRAP_LEAST, Interval};
+use crate::stop::Standing;
 
 /// Every comparison, those over all tasks first; without a row where nothing shares a seed with the reference.
 pub fn comparisons_table(analysis: &Analysis) -> Table {
+    let judged_by: &[&str] = if analysis.looks.is_some() { &["look", "p at it", "bound"] } else { &["p Holm"] };
     let columns = [
-        "mode",
-        "where",
-        "pairs",
-        "difference [95 %]",
-        "p",
-        "p Wilcoxon",
-        "p Holm",
-        "d",
-        "P(better)",
-        "ε",
-        "seeds for 80 %",
-        "finding",
-    ];
+        &["mode", "where", "pairs", "difference [95 %]", "p", "p Wilcoxon"],
+        judged_by,
+        &["d", "P(better)", "ε", "seeds for 80 %", "finding"],
+    ]
+    .concat();
     let rows: Vec<Vec<Entry>> = analysis.all_comparisons().map(row).collect();
     Table {
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: columns.into_iter().map(str::to_owned).collect(),
         headings: 2,
         notes: if rows.is_empty() { Vec::new() } else { notes(analysis) },
         rows,
@@ -36,14 +31,23 @@ fn row(c: &Comparison) -> Vec<Entry> {
     let better = c.finding() == Finding::Better;
     let pairs = Entry { aside: c.trouble.clone(), ..Entry::from(c.difference.pairs.to_string()) };
     let p = if c.permutation.exact { p_text(c.permutation.p) } else { format!("{}*", p_text(c.permutation.p)) };
-    vec![
+    let judged_by = match &c.early {
+        None => vec![p_text(c.holm)],
+        Some(Early::Looked(Standing { look: Some(look), of, .. })) => {
+            vec![format!("{} of {of} seeds", look.seeds), short(look.p), short(look.level)]
+        }
+        Some(_) => vec![dash(); 3],
+    };
+    let mut row = vec![
         Entry { aside: c.choice.clone(), ..Entry::from(c.line.clone()) },
         c.place.clone().into(),
         pairs,
         Entry { text: with_interval(c.difference.mean, c.interval, true), best: better, ..Entry::default() },
         p.into(),
         p_text(c.wilcoxon).into(),
-        p_text(c.holm).into(),
+    ];
+    row.extend(judged_by.into_iter().map(Entry::from));
+    row.extend([
         c.effect.map_or_else(dash, |d| format!("{d:+.2}")).into(),
         format!("{:.2}", c.improvement).into(),
         c.epsilon.map_or_else(dash, |e| format!("{e:.2}")).into(),
@@ -56,20 +60,30 @@ fn row(c: &Comparison) -> Vec<Entry> {
         match c.finding() {
             Finding::Better => "better",
             Finding::Worse => "worse",
+            Finding::Open if c.is_under_way() => "open",
             Finding::Open => "cannot tell",
         }
         .to_owned()
         .into(),
-    ]
+    ]);
+    row
 }
 
 fn notes(analysis: &Analysis) -> Vec<String> {
-    let mut notes = vec![
-        format!(
+    let judged_by = match &analysis.looks {
+        Some(looks) => format!(
+            "Every mode against {REFERENCE}, paired by seed; differences in points. Bold is better than {REFERENCE} by \
+             {looks}. p and p Wilcoxon are those of a fixed number of seeds and decide nothing here; comparisons over tasks, \
+             and on other tasks than the trained one, are not judged. {BIAS}"
+        ),
+        None => format!(
             "Every mode against {REFERENCE}, paired by seed; differences in points. Bold is better than {REFERENCE} with p < \
              0.05 after Holm over {}.",
             analysis.families()
         ),
+    };
+    let mut notes = vec![
+        judged_by,
         format!(
             "Interval: 95 % of the mean difference, an expanded percentile bootstrap, and Student's below \
              {BOOTSTRAP_LEAST} pairs. p: two-sided sign-flip permutation test, every pattern counted; p Wilcoxon: signed \
@@ -114,12 +128,20 @@ pub fn comparisons_csv(analysis: &Analysis) -> Result<String> {
         "probability_of_improvement",
         "aso_epsilon",
         "seeds_for_80_percent",
+        "look_seeds",
+        "look_of_seeds",
+        "look_p",
+        "look_bound",
         "finding",
         "verdict",
     ])?;
     let real = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:.6}"));
     let points = |x: Option<f64>| real(x.map(|x| x * 100.0));
     for c in analysis.all_comparisons() {
+        let look = match &c.early {
+            Some(Early::Looked(standing)) => standing.look.map(|look| (look, standing.of)),
+            _ => None,
+        };
         csv.write_record([
             c.mode.clone(),
             c.line.clone(),
@@ -134,12 +156,16 @@ pub fn comparisons_csv(analysis: &Analysis) -> Result<String> {
             real(Some(c.permutation.p)),
             c.permutation.exact.to_string(),
             real(Some(c.wilcoxon)),
-            real(Some(c.holm)),
+            real(c.p_holm()),
             c.family.to_string(),
             real(c.effect),
             real(Some(c.improvement)),
             real(c.epsilon),
             c.seeds_needed.map_or(String::new(), |n| n.to_string()),
+            look.map_or(String::new(), |(look, _)| look.seeds.to_string()),
+            look.map_or(String::new(), |(_, of)| of.to_string()),
+            look.map_or(String::new(), |(look, _)| format!("{:e}", look.p)),
+            look.map_or(String::new(), |(look, _)| format!("{:e}", look.level)),
             format!("{:?}", c.finding()).to_lowercase(),
             c.verdict(),
         ])?;
@@ -163,7 +189,7 @@ pub fn overall_table(analysis: &Analysis) -> Table {
             Entry::from(o.tasks.to_string()),
             with_interval(o.iqm, o.interval, false).into(),
             Entry { text: difference, best, ..Entry::default() },
-            compared.map_or("–".to_owned(), |c| p_text(c.holm)).into(),
+            compared.and_then(Comparison::p_holm).map_or("–".to_owned(), p_text).into(),
         ]);
         row
     });
@@ -172,10 +198,16 @@ pub fn overall_table(analysis: &Analysis) -> Table {
         "IQM: mean of the middle half of all scores, tasks × seeds, in points; the interval draws seeds anew within each \
          task. Scores of tasks with different metrics stand together as they are."
             .to_owned(),
-        format!(
-            "Mean difference: to {REFERENCE}, of the mean over the tasks, paired by seed. Bold is better with p < 0.05 \
-             after Holm over all comparisons of the study."
-        ),
+        match &analysis.looks {
+            Some(_) => format!(
+                "Mean difference: to {REFERENCE}, of the mean over the tasks, paired by seed. It is not judged: how many seeds \
+                 there are was decided task by task."
+            ),
+            None => format!(
+                "Mean difference: to {REFERENCE}, of the mean over the tasks, paired by seed. Bold is better with p < 0.05 \
+                 after Holm over all comparisons of the study."
+            ),
+        },
     ];
     Table { headings: 1 + usize::from(said), columns, notes: if rows.is_empty() { Vec::new() } else { notes }, rows }
 }

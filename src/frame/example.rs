@@ -100,6 +100,8 @@ pub fn study(records: Vec<Record>) -> Study {
         tune: Vec::new(),
         select: Select::Dev,
         paper: None,
+        stop: None,
+        examples: Default::default(),
         planned: records.iter().map(|r| (r.id.clone(), r.run.clone())).collect(),
         records,
         overlaps: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::Result;
 
 use super::borders::at_borders;
+use super::early::BIAS;
 use super::layout::{Block, Layout, distinct, entry};
 use super::{
     Analysis, Cell, Comparison, Difference, Entry, Finding, REFERENCE, Table, chosen_over, difference, in_words, points,
@@ -170,7 +171,7 @@ fn csv_row(cell: &Cell, gap: Option<&Difference>, comparison: Option<&Comparison
         real(gap.map(|g| g.mean)),
         real(gap.and_then(|g| g.standard_error)),
         gap.map_or(String::new(), |g| g.pairs.to_string()),
-        comparison.map_or(String::new(), |c| format!("{:.6}", c.holm)),
+        comparison.and_then(Comparison::p_holm).map_or(String::new(), |p| format!("{p:.6}")),
         comparison.map_or(String::new(), |c| (c.finding() == Finding::Better).to_string()),
     ]
 }
@@ -193,7 +194,7 @@ fn score_entry(cell: &Cell, best: bool, uniform: Option<u32>, picked: &Picked) -
     let is_told = cell.n > 0 && (uniform.is_none() || cell.n < cell.runs);
     let n = is_told.then(|| format!("n={}", cell.counted()));
     let setting = picked.differs_by_task(&cell.line()).then(|| cell.choice()).filter(|s| !s.is_empty());
-    let trouble = Some(cell.trouble()).filter(|t| !t.is_empty());
+    let trouble = Some(cell.remarks()).filter(|t| !t.is_empty());
     Entry {
         text: points(cell.mean, cell.std),
         aside: [n, setting, trouble].into_iter().flatten().collect::<Vec<_>>().join("; "),
@@ -245,9 +246,11 @@ fn notes(uniform: Option<u32>, picked: &Picked, analysis: &Analysis, borders: Ve
         ));
     }
     notes.extend(borders);
-    notes.push(match analysis.all_comparisons().count() {
-        0 => format!("Nothing is compared with {REFERENCE}, so nothing is bold."),
-        _ => format!(
+    notes.extend(analysis.stopped_early.iter().cloned());
+    notes.push(match (analysis.all_comparisons().count(), &analysis.looks) {
+        (0, _) => format!("Nothing is compared with {REFERENCE}, so nothing is bold."),
+        (_, Some(looks)) => format!("Bold is better than {REFERENCE} by {looks}. {BIAS}"),
+        (_, None) => format!(
             "Bold is better than {REFERENCE} with p < 0.05 by a sign-flip test paired by seed, after Holm over {}.",
             analysis.families()
         ),

@@ -90,6 +90,8 @@ pub(super) fn averaged(cells: &[&Cell]) -> Option<Cell> {
         undefined: count(|c| c.undefined),
         diverged: count(|c| c.diverged),
         failed: count(|c| c.failed),
+        stopped: count(|c| c.stopped),
+        looked: None,
         scores,
         ..(*first).clone()
     })

@@ -8,6 +8,9 @@ use polars::prelude::*;
 use crate::plan::{Run, is_rate};
 use crate::record::{Outcome, Record};
 
+/// The status of a run that a rule ended before its last step.
+pub(super) const STOPPED: &str = "stopped";
+
 /// The columns that make two runs the same setting: all but the seed.
 pub const SETTING: [&str; 24] = [
     "task",
@@ -75,8 +78,10 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
             "gradient_checkpointing".into(),
             records.iter().map(|r| r.run.recipe.gradient_checkpointing).collect::<Vec<_>>(),
         ),
-        Column::new("status".into(), text(&|r| r.failure().map_or("done", |f| f.cause()).to_owned())),
-        Column::new("reason".into(), records.iter().map(|r| r.failure().map(|f| f.sentence())).collect::<Vec<_>>()),
+        Column::new("status".into(), text(&|r| status(r).to_owned())),
+        Column::new("reason".into(), records.iter().map(reason).collect::<Vec<_>>()),
+        Column::new("stopped_at".into(), records.iter().map(|r| r.stopped().map(|s| s.step)).collect::<Vec<_>>()),
+        Column::new("stopped_score".into(), records.iter().map(stopped_score).collect::<Vec<_>>()),
         Column::new("metric".into(), records.iter().map(|r| r.outcome().map(|o| &*o.metric)).collect::<Vec<_>>()),
         Column::new("score".into(), records.iter().map(|r| r.score().filter(|s| s.is_finite())).collect::<Vec<_>>()),
         Column::new("score_even".into(), records.iter().map(|r| of_half(r, 0)).collect::<Vec<_>>()),
@@ -120,6 +125,26 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         columns.push(Column::new(format!("seconds_{phase}").into(), values.collect::<Vec<_>>()));
     }
     Ok(DataFrame::new(records.len(), columns)?)
+}
+
+/// `done`, the cause of a failure, or [`STOPPED`], which is neither.
+fn status(record: &Record) -> &'static str {
+    match (record.failure(), record.stopped()) {
+        (Some(failure), _) => failure.cause(),
+        (None, Some(_)) => STOPPED,
+        (None, None) => "done",
+    }
+}
+
+fn reason(record: &Record) -> Option<String> {
+    let stopped = record.stopped().map(|s| format!("stopped early by {}, at step {} of {}", s.rule, s.step, s.of));
+    record.failure().map(|failure| failure.sentence()).or(stopped)
+}
+
+/// The headline score at the step where a rule stopped the run: no score of the run that was asked for.
+fn stopped_score(record: &Record) -> Option<f64> {
+    let stopped = record.stopped()?;
+    stopped.dev.get(&stopped.metric).copied().flatten().filter(|s| s.is_finite())
 }
 
 /// The method's numbers but what the column `p` says, as `fidelity=paper steps=3`.

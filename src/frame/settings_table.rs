@@ -14,7 +14,8 @@ pub fn settings_table(cells: &[Cell]) -> Table {
         columns.push("examples");
     }
     let headings = columns.len();
-    columns.extend(["metric", "n", "mean ± std", "95 %", "median", "min", "max", "went wrong"]);
+    let remarks = if cells.iter().any(|c| c.stopped > 0) { "remarks" } else { "went wrong" };
+    columns.extend(["metric", "n", "mean ± std", "95 %", "median", "min", "max", remarks]);
     let rows = cells.iter().map(|cell| {
         let mut row = vec![cell.task.clone(), cell.mode.clone(), cell.setting()];
         if models {
@@ -31,7 +32,7 @@ pub fn settings_table(cells: &[Cell]) -> Table {
             points(cell.median, None),
             points(cell.min, None),
             points(cell.max, None),
-            cell.trouble(),
+            cell.remarks(),
         ]);
         row.into_iter().map(Entry::from).collect()
     });

@@ -1,14 +1,14 @@
 //! A sweep as planned and as recorded: all that tables, figures and the report are made from.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use crate::plan::{Run, RunId};
 use crate::record::Record;
 use crate::record::mask::Overlap;
 use crate::record::parts::PartOverlap;
-use crate::record::store::Select;
+use crate::record::store::{Select, Stop};
 
 #[derive(Debug, Clone, Default)]
 pub struct Study {
@@ -22,6 +22,9 @@ pub struct Study {
     pub select: Select,
     /// The published table that the sweep asks about: `table2`.
     pub paper: Option<String>,
+    /// What ended work before the whole grid was trained, and for it the training examples of each task.
+    pub stop: Option<Stop>,
+    pub examples: BTreeMap<String, u32>,
     /// Every run of the sweep, in its order: rows and columns of tables follow it.
     pub planned: Vec<(RunId, Run)>,
     /// Records of planned runs, in any order.

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use polars::prelude::*;
 
-use super::runs::SETTING;
+use super::runs::{SETTING, STOPPED};
 
 /// Per setting (everything but the seed): `n` scored runs, their `mean`, `std` (of the sample, null below two),
 /// `median`, `min` and `max`, the mean over the `even` half of dev, how many runs `collapsed`, were `undefined`,
-/// `diverged` or `failed` otherwise, and the lists `seeds`, `scores` and `ids`. Rows in the order in which settings first
+/// `diverged`, were `stopped` early (the last `stopped_at` which step) or `failed` otherwise, and the lists `seeds`, `scores` and `ids`. Rows in the order in which settings first
 /// appear.
 pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
     let score = || col("score");
@@ -27,7 +27,12 @@ pub fn summary(runs: &DataFrame) -> Result<DataFrame> {
         count(col("collapsed").fill_null(lit(false))).alias("collapsed"),
         count(status().eq(lit("done")).and(score().is_null()).and(col("collapsed").not())).alias("undefined"),
         count(status().eq(lit("diverged"))).alias("diverged"),
-        count(status().neq(lit("done")).and(status().neq(lit("diverged")))).alias("failed"),
+        count(status().eq(lit(STOPPED))).alias("stopped"),
+        col("stopped_at").max(),
+        count(
+            ["done", "diverged", STOPPED].into_iter().map(|other| status().neq(lit(other))).fold(lit(true), Expr::and),
+        )
+        .alias("failed"),
         col("seed").alias("seeds"),
         score().alias("scores"),
         col("id").alias("ids"),

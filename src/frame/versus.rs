@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Cell;
 use crate::stats::{Interval, LEVEL, holm, mean_interval, sign_flips};
+use crate::stop::{Look, Standing};
 
 /// What can be said of the second side after the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,6 +49,9 @@ pub struct Match<'a> {
     pub p: Option<f64>,
     pub adjusted: Option<f64>,
     pub verdict: Verdict,
+    /// How the comparison stands where seeds were added only while it was open: then `p` is that of its last look, and the
+    /// verdict by its bound.
+    pub looked: Option<&'a Standing>,
 }
 
 /// All matches of two sides, in the order of the first.
@@ -150,6 +154,7 @@ fn of_two<'a>(first: &'a Cell, second: &'a Cell, shown: &[&str]) -> Match<'a> {
     let differences: Vec<f64> = both.iter().map(|[a, b]| b - a).collect();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let some = !both.is_empty();
+    let (looked, turn) = looked(first, second);
     Match {
         first,
         second,
@@ -158,16 +163,35 @@ fn of_two<'a>(first: &'a Cell, second: &'a Cell, shown: &[&str]) -> Match<'a> {
         means: some.then(|| [0, 1].map(|side| mean(&both.iter().map(|pair| pair[side]).collect::<Vec<_>>()))),
         difference: some.then(|| mean(&differences)),
         interval: mean_interval(&differences),
-        p: sign_flips(&differences).map(|test| test.p),
+        p: match looked {
+            Some(standing) => standing.look.map(|look| look.p),
+            None => sign_flips(&differences).map(|test| test.p),
+        },
         adjusted: None,
-        verdict: if some && differences.iter().all(|d| *d == 0.0) { Verdict::Same } else { Verdict::Open },
+        verdict: match looked.and_then(|standing| standing.look).filter(Look::decides) {
+            Some(look) if look.difference * turn > 0.0 => Verdict::Better,
+            Some(_) => Verdict::Worse,
+            None if some && differences.iter().all(|d| *d == 0.0) => Verdict::Same,
+            None => Verdict::Open,
+        },
+        looked,
+    }
+}
+
+/// The looks at two cells of one sweep of which one is the other's reference, and the sign of second less first in them.
+fn looked<'a>(first: &'a Cell, second: &'a Cell) -> (Option<&'a Standing>, f64) {
+    let is_reference = |cell: &Cell, standing: &&Standing| cell.ids.iter().any(|id| standing.reference.contains(id));
+    match second.looked.as_ref().filter(|standing| is_reference(first, standing)) {
+        Some(standing) => (Some(standing), 1.0),
+        None => (first.looked.as_ref().filter(|standing| is_reference(second, standing)), -1.0),
     }
 }
 
 /// Corrects the p values for their number, and says what holds.
 fn judge(matches: &mut [Match]) {
-    let raw: Vec<f64> = matches.iter().filter_map(|m| m.p).collect();
-    let tested = matches.iter_mut().filter(|m| m.p.is_some());
+    let is_tested = |m: &Match| m.p.is_some() && m.looked.is_none();
+    let raw: Vec<f64> = matches.iter().filter(|m| is_tested(m)).filter_map(|m| m.p).collect();
+    let tested = matches.iter_mut().filter(|m| is_tested(m));
     for (one, adjusted) in tested.zip(holm(&raw)) {
         one.adjusted = Some(adjusted);
         if adjusted < LEVEL {

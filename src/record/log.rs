@@ -64,6 +64,9 @@ pub enum What {
         of: u32,
         metric: String,
         dev: Scores,
+        /// Over the even and the odd places of the dev set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halves: Option<[Scores; 2]>,
     },
     /// Nothing starts for now, and why; or work goes on.
     Held {

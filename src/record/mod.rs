@@ -10,8 +10,8 @@ pub mod log;
 pub mod mask;
 mod pack;
 pub mod parts;
-mod rows;
 pub mod process;
+mod rows;
 pub mod shard;
 pub mod store;
 
@@ -66,6 +66,9 @@ pub struct Stopped {
     pub metric: String,
     /// Scores after `step` steps.
     pub dev: Scores,
+    /// The same over the even and over the odd places of the dev set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halves: Option<[Scores; 2]>,
 }
 
 /// What a run that reached its last step measured.

@@ -15,6 +15,7 @@ use super::{FORMAT, Record};
 use crate::failpoint;
 use crate::plan::{Run, RunId};
 pub use crate::spec::Select;
+pub use crate::spec::stop::{Asha, Decided, Spending, Stop};
 
 /// The folder of results: `runs/<id>/record.json` for every run of every sweep, `<sweep>/` for what belongs to one
 /// sweep, `masks/` and `cache/` for artifacts.
@@ -44,6 +45,11 @@ pub struct Manifest<Runs = Vec<(RunId, Run)>> {
     /// Models of the hub, each with the repository and the commit that it was: `google-bert/bert-base-cased@1d7b…`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, String>,
+    /// What ends work before the whole grid is trained, and for it the training examples of each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub examples: BTreeMap<String, u32>,
     /// In the order of the plan.
     pub runs: Runs,
 }
@@ -134,10 +140,12 @@ impl Store {
         read_json(&self.manifest_path(name), MEND_MANIFEST)
     }
 
-    /// The ids of the same runs, for who asks no more: what they are takes longer to read than whether they are done.
-    pub fn planned(&self, name: &str) -> Result<Option<Vec<RunId>>> {
+    /// The ids of the same runs, and whether a rule ends work early, for who asks no more: what runs are takes longer to
+    /// read than whether they are done.
+    pub fn planned(&self, name: &str) -> Result<Option<(Vec<RunId>, bool)>> {
         let manifest: Option<Manifest<Vec<(RunId, IgnoredAny)>>> = read_json(&self.manifest_path(name), MEND_MANIFEST)?;
-        Ok(manifest.map(|manifest| manifest.runs.into_iter().map(|(id, _)| id).collect()))
+        let ids = |runs: Vec<(RunId, IgnoredAny)>| runs.into_iter().map(|(id, _)| id).collect();
+        Ok(manifest.map(|manifest| (ids(manifest.runs), manifest.stop.is_some())))
     }
 
     /// Names of the sweeps that were ever run here, sorted.
@@ -385,6 +393,8 @@ mod tests {
             select: Select::Half,
             paper: Some("table2".into()),
             models: BTreeMap::from([("bert".into(), "org/bert@1d7b".into())]),
+            stop: Some(Stop::Asha(Asha { eta: 3, rungs: 2 })),
+            examples: BTreeMap::from([("rte".into(), 2490)]),
             runs,
         };
         store.write_manifest(&manifest).unwrap();
@@ -393,13 +403,21 @@ mod tests {
         // One that an earlier version wrote names no axes of [tune].
         let path = store.sweep_folder("glue").join("manifest.json");
         let mut older: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for key in ["tune", "select", "paper", "models"] {
+        for key in ["tune", "select", "paper", "models", "stop", "examples"] {
             older.as_object_mut().unwrap().remove(key).unwrap();
         }
         fs::write(&path, older.to_string()).unwrap();
         assert_eq!(
             store.manifest("glue").unwrap(),
-            Some(Manifest { tune: Vec::new(), select: Select::Dev, paper: None, models: BTreeMap::new(), ..manifest })
+            Some(Manifest {
+                tune: Vec::new(),
+                select: Select::Dev,
+                paper: None,
+                models: BTreeMap::new(),
+                stop: None,
+                examples: BTreeMap::new(),
+                ..manifest
+            })
         );
     }
 

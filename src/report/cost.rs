@@ -21,7 +21,7 @@ impl Cost {
         if record.made.device.starts_with("cuda") {
             self.gpu_seconds += seconds;
         }
-        // What failed says nothing about how long a run takes.
+        // What failed, or was stopped early, says nothing about how long a run takes.
         if record.outcome().is_some() {
             self.train.push(seconds);
         }
@@ -71,7 +71,7 @@ pub fn cost_table(records: &[Record]) -> Table {
         headings: 1,
         rows: rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect(),
         notes: vec![
-            "Wall time of all phases, failed runs included; the median is over finished runs. A child network that several \
+            "Wall time of all phases, runs that failed or were stopped early included; the median is over finished runs. A child network that several \
              runs share is paid for by the run that made it. Runs that share a machine slow each other down."
                 .to_owned(),
         ],

@@ -98,7 +98,7 @@ pub fn write(study: &Study, out: &Path) -> Result<Written> {
         Ok(path)
     };
     put("report.md", page::Markdown::of(&content).render().context("the report in Markdown")?)?;
-    let page = page::Page::of(&content, study, &records);
+    let page = page::Page::of(&content, study, &records, &analysis);
     let index = put("index.html", page.render().context("the page of the report")?)?;
     Ok(Written { index, files, skipped })
 }

@@ -100,7 +100,7 @@ impl Content {
             question: study.question.clone(),
             verdicts: verdicts(analysis),
             warnings: [&study.warnings[..], &analysis.warnings].concat(),
-            counts: counts(study, records),
+            counts: counts(study, records, analysis),
             facts: facts(study, records),
             tables,
             figures: figures.collect(),
@@ -133,7 +133,7 @@ impl Content {
 }
 
 impl Page<'_> {
-    pub fn of<'a>(content: &'a Content, study: &Study, records: &[Record]) -> Page<'a> {
+    pub fn of<'a>(content: &'a Content, study: &Study, records: &[Record], analysis: &Analysis) -> Page<'a> {
         let main = &content.tables.main;
         let mut views = vec![
             View { name: "Mean".to_owned(), table: &main.scores },
@@ -146,7 +146,7 @@ impl Page<'_> {
             views,
             comparisons: first_rows(&content.tables.comparisons, "tables/comparisons.csv"),
             settings: first_rows(&content.tables.settings, "tables/settings.csv"),
-            runs: run_list(study, records),
+            runs: run_list(study, records, &analysis.spared),
         }
     }
 }
@@ -188,17 +188,31 @@ fn first_rows(table: &Table, file: &str) -> Table {
     first
 }
 
-fn counts(study: &Study, records: &[Record]) -> Vec<Count> {
+fn counts(study: &Study, records: &[Record], analysis: &Analysis) -> Vec<Count> {
     let done = records.iter().filter(|r| r.outcome().is_some()).count();
-    let failed = records.len() - done;
+    let failed = records.iter().filter(|r| r.failure().is_some()).count();
+    let stopped = records.len() - done - failed;
     let known: HashSet<&RunId> = records.iter().map(|r| &r.id).collect();
-    let waiting = study.planned.iter().filter(|(id, _)| !known.contains(id)).count();
-    vec![
+    let (spared, waiting): (Vec<&RunId>, Vec<&RunId>) = study
+        .planned
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| !known.contains(id))
+        .partition(|id| analysis.spared.contains(id));
+    let mut counts = vec![
         Count { kind: "planned", number: study.planned.len(), word: "runs planned" },
         Count { kind: "done", number: done, word: "done" },
         Count { kind: if failed > 0 { "failed" } else { "none" }, number: failed, word: "failed" },
-        Count { kind: "waiting", number: waiting, word: "not yet run" },
-    ]
+    ];
+    // Most sweeps have no rule that ends work early.
+    let early = [(stopped, "stopped early"), (spared.len(), "not needed (decided)")];
+    counts.extend(early.into_iter().filter(|(n, _)| *n > 0).map(|(number, word)| Count {
+        kind: "early",
+        number,
+        word,
+    }));
+    counts.push(Count { kind: "waiting", number: waiting.len(), word: "not yet run" });
+    counts
 }
 
 #[cfg(test)]

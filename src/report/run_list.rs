@@ -37,7 +37,7 @@ const MOST_LOG: usize = 256 << 10;
 
 /// A row for each planned run, then one for each record that no plan names. Where they are too many, failed runs come
 /// before others, and what is shown keeps its order.
-pub fn run_list(study: &Study, records: &[Record]) -> RunList {
+pub fn run_list(study: &Study, records: &[Record], spared: &HashSet<RunId>) -> RunList {
     let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
     let planned: HashSet<&RunId> = study.planned.iter().map(|(id, _)| id).collect();
     let unplanned = records.iter().filter(|r| !planned.contains(&r.id)).map(|r| (&r.id, &r.run));
@@ -53,7 +53,8 @@ pub fn run_list(study: &Study, records: &[Record]) -> RunList {
     let settings = settings(first.iter().map(|i| all[*i].1));
     let rows = first.into_iter().zip(settings).map(|(i, setting)| {
         let (id, run) = all[i];
-        row(id, run, setting, by_id.get(id).copied(), logs.remove(id))
+        let status = status(by_id.get(id).copied(), spared.contains(id));
+        row(id, run, setting, status, by_id.get(id).copied(), logs.remove(id))
     });
     RunList { rows: rows.collect(), of: all.len() }
 }
@@ -103,15 +104,19 @@ fn named(run: &Run) -> Vec<(String, String)> {
     model.into_iter().chain(numbers).chain(recipe).collect()
 }
 
-fn row(id: &RunId, run: &Run, setting: String, record: Option<&Record>, log: Option<String>) -> Row {
-    let status = match record {
-        None => "not yet run",
-        Some(r) => match (r.failure(), r.outcome()) {
-            (Some(failure), _) => failure.cause(),
-            (_, Some(outcome)) if outcome.collapsed => "done, collapsed",
-            _ => "done",
-        },
+fn status(record: Option<&Record>, is_spared: bool) -> String {
+    let Some(record) = record else {
+        return if is_spared { "not needed (decided)" } else { "not yet run" }.to_owned();
     };
+    match (record.failure(), record.stopped(), record.outcome()) {
+        (Some(failure), ..) => failure.cause().to_owned(),
+        (_, Some(stopped), _) => format!("stopped early, step {} of {}", stopped.step, stopped.of),
+        (.., Some(outcome)) if outcome.collapsed => "done, collapsed".to_owned(),
+        _ => "done".to_owned(),
+    }
+}
+
+fn row(id: &RunId, run: &Run, setting: String, status: String, record: Option<&Record>, log: Option<String>) -> Row {
     let made = record.map(|r| &r.made);
     Row {
         kind: if record.is_some_and(|r| r.failure().is_some()) { "failed" } else { "fine" },
@@ -119,7 +124,7 @@ fn row(id: &RunId, run: &Run, setting: String, record: Option<&Record>, log: Opt
         mode: run.mode.clone(),
         setting,
         seed: run.seed,
-        status: status.to_owned(),
+        status,
         score: record.map_or(String::new(), |r| points(r.score(), None)),
         seconds: made.map_or(String::new(), |m| format!("{:.1}", m.total_seconds())),
         device: made.map_or(String::new(), |m| m.device.clone()),
@@ -164,7 +169,7 @@ mod tests {
         std::fs::write(failed.join("log.txt"), "why").unwrap();
         let planned = records.iter().map(|r| (r.id.clone(), r.run.clone())).collect();
         let study = Study { planned, folder: Some(folder.path().to_owned()), ..Study::default() };
-        let list = run_list(&study, &records);
+        let list = run_list(&study, &records, &HashSet::new());
         assert_eq!((list.rows.len(), list.of), (MOST_ROWS, 3000));
         let last = list.rows.last().unwrap();
         assert_eq!((&*last.status, last.kind, last.log.as_deref()), ("diverged", "failed", Some("why")));

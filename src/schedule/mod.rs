@@ -4,6 +4,7 @@
 mod control;
 mod conversation;
 mod directors;
+mod early;
 mod estimate;
 mod floor;
 mod live;
@@ -19,6 +20,7 @@ mod suspend;
 pub use control::Orders;
 pub use conversation::{Conversation, Silence};
 pub use directors::Directors;
+pub use early::Early;
 pub use floor::Floor;
 pub use live::Keeper;
 pub use local::{Director, Interrupts, Observer, Options, Summary, run};

@@ -9,7 +9,7 @@ mod note;
 mod running;
 mod slot;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 pub use note::{Command, Counts, Errand, Event, Exit, Finish, Note, Worker};
@@ -52,8 +52,10 @@ pub struct State {
     limits: Limits,
     /// Failures of runs that go on, so that no run is tried for ever.
     histories: HashMap<RunId, History>,
-    /// Runs at a step where a rule decides about them.
-    parked: HashMap<RunId, Ticket>,
+    /// Runs at a step where a rule decides about them, with what their last worker said of itself and of the time taken.
+    parked: HashMap<RunId, (Ticket, Provenance)>,
+    /// Seconds by phase that runs under way took before they were parked.
+    spent: HashMap<RunId, BTreeMap<String, f64>>,
     /// A rule may still admit runs, so an empty queue is not the end.
     open: bool,
     measured: Measured,
@@ -84,6 +86,7 @@ impl State {
             limits,
             histories: HashMap::new(),
             parked: HashMap::new(),
+            spent: HashMap::new(),
             open: false,
             measured: Measured::default(),
             known: HashMap::new(),
@@ -224,11 +227,23 @@ impl State {
     }
 
     /// A run that a rule adds, or one that waited for its decision and goes on.
-    fn readmit(&mut self, ticket: Ticket) {
-        if self.parked.remove(&ticket.id).is_none() {
-            self.counts.total += 1;
+    fn readmit(&mut self, mut ticket: Ticket) {
+        match self.parked.remove(&ticket.id) {
+            Some((parked, made)) => {
+                (ticket.attempt, ticket.ease) = (parked.attempt, parked.ease);
+                self.spent.insert(ticket.id.clone(), made.seconds);
+            }
+            None => self.counts.total += 1,
         }
         self.admit(ticket);
+    }
+
+    /// What a worker said of itself, with the time that the run took before it was parked.
+    fn with_spent(&mut self, id: &RunId, mut made: Provenance) -> Provenance {
+        for (phase, seconds) in self.spent.remove(id).unwrap_or_default() {
+            *made.seconds.entry(phase).or_default() += seconds;
+        }
+        made
     }
 
     fn hear(&mut self, worker: Worker, message: Message, now: Duration, out: &mut Vec<Command>) {
@@ -288,17 +303,19 @@ impl State {
                 }
             }
             Message::Paused { id, step } => self.paused(worker, &id, step, out),
-            Message::Reached { id, step, of, metric, dev } => {
+            Message::Reached { id, step, of, metric, dev, halves, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
-                    self.parked.insert(id.clone(), running.ticket);
+                    let made = self.with_spent(&id, *made);
+                    self.parked.insert(id.clone(), (running.ticket, made));
                     out.push(Command::Append(What::Reached {
                         id: id.clone(),
                         step,
                         of,
                         metric: metric.clone(),
                         dev: dev.clone(),
+                        halves: halves.clone(),
                     }));
-                    out.push(Command::Show(Note::Reached { slot, id, step, of, metric, dev }));
+                    out.push(Command::Show(Note::Reached { slot, id, step, of, metric, dev, halves }));
                 }
             }
             // Answers to orders that a sweep does not give.
@@ -406,6 +423,7 @@ impl State {
             End::Stopped(_) => self.counts.stopped += 1,
         }
         self.judge_first(&end);
+        let made = self.with_spent(&id, made);
         let end = Box::new(end);
         // The record first: a log that tells of an end without a record would lie.
         out.push(Command::Write(id.clone(), end.clone(), Box::new(made)));
@@ -504,7 +522,8 @@ impl State {
     fn cancel(&mut self, id: &RunId, out: &mut Vec<Command>) {
         let is_it = |slot: &&mut Slot| slot.waiting.as_ref().is_some_and(|ticket| ticket.id == *id);
         let reserved = self.slots.iter_mut().find(is_it).and_then(|slot| slot.waiting.take()).map(|ticket| *ticket);
-        let waiting = reserved.or_else(|| self.queue.take(id)).or_else(|| self.parked.remove(id));
+        let parked = |state: &mut State| state.parked.remove(id).map(|(ticket, _)| ticket);
+        let waiting = reserved.or_else(|| self.queue.take(id)).or_else(|| parked(self));
         if let Some(ticket) = waiting {
             self.counts.failed += 1;
             let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
@@ -542,14 +561,27 @@ impl State {
 
     /// Ends a run that a rule wants no more of; it waits for its decision, or for its turn.
     fn retire(&mut self, id: &RunId, end: End, out: &mut Vec<Command>) {
-        let Some(ticket) = self.parked.remove(id).or_else(|| self.queue.take(id)) else { return };
+        let of_queue = |ticket: Ticket| {
+            let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
+            (ticket, made)
+        };
+        let waits = self.parked.remove(id).or_else(|| self.queue.take(id).map(of_queue));
+        let is_running = self.slots.iter().filter_map(Slot::running).any(|running| running.ticket.id == *id);
+        let made = match waits {
+            Some((_, made)) => made,
+            None if is_running => return,
+            // It was parked when an earlier coordinator went.
+            None => {
+                self.counts.total += 1;
+                Provenance { attempt: 1, ..Provenance::default() }
+            }
+        };
         let how = match &end {
             End::Stopped(stopped) => stopped.rule.clone(),
             End::Done(_) => "done".to_owned(),
             End::Failed(failure) => failure.cause().to_owned(),
         };
         self.counts.stopped += 1;
-        let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
         out.push(Command::Write(id.clone(), Box::new(end), Box::new(made)));
         out.push(Command::Append(What::Ended { id: id.clone(), how: "stopped".to_owned(), seconds: 0.0 }));
         out.push(Command::Show(Note::Retired { id: id.clone(), rule: how }));

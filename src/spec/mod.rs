@@ -13,6 +13,7 @@ pub mod recipe;
 mod run;
 mod select;
 pub mod stages;
+pub mod stop;
 mod table;
 
 use std::ops::Range;
@@ -27,6 +28,7 @@ pub use profile::name as profile_name;
 pub use run::{Keep, MaxFail, Order, RunTable, Slots, duration};
 pub use select::Select;
 pub use stages::Stages;
+pub use stop::Stop;
 
 use table::{Collector, Table};
 
@@ -94,6 +96,8 @@ pub struct Sweep {
     pub modes: Vec<Mode>,
     /// What follows the training of each run.
     pub stages: Stages,
+    /// What ends work before the whole grid is trained.
+    pub stop: Option<Stop>,
     /// Settings of `[train]`.
     pub train: Vec<(String, Value)>,
     pub log_every: u32,

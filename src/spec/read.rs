@@ -12,7 +12,7 @@ use super::number::{Number, Value};
 use super::recipe::{LOG_EVERY, RECIPE};
 use super::table::{self, Collector, Table, checked};
 use super::{
-    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, Select, Stages, Sweep, mode, names_a_folder,
+    COORDINATES, Clause, Known, Mode, ModelFault, OwnTask, RESERVED, Select, Stages, Stop, Sweep, mode, names_a_folder,
     priority, run,
 };
 
@@ -139,6 +139,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         None
     });
     let stages = Stages::read(&root, &task_names, known);
+    let stop = Stop::read(&root, &grid, &tune);
     root.finish();
     Sweep {
         file: file.to_owned(),
@@ -152,6 +153,7 @@ pub(super) fn read(file: &str, text: &str, root: Table, known: &Known, faults: &
         zip,
         modes,
         stages,
+        stop,
         train,
         log_every,
         only,

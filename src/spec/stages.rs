@@ -202,10 +202,10 @@ fn read_measure(table: Table) -> Measure {
 }
 
 /// The numbers of a section, standards filled in.
-struct Numbers(BTreeMap<&'static str, Value>);
+pub(super) struct Numbers(BTreeMap<&'static str, Value>);
 
 impl Numbers {
-    fn read(table: &Table, declared: &[Number]) -> Numbers {
+    pub(super) fn read(table: &Table, declared: &[Number]) -> Numbers {
         let value = |number: &Number| {
             let written = table.get(number.name).and_then(|entry| checked(number, entry, table.faults()));
             Some((number.name, written.or_else(|| number.standard.value())?))
@@ -213,15 +213,15 @@ impl Numbers {
         Numbers(declared.iter().filter_map(value).collect())
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    fn real(&self, name: &str) -> f64 {
+    pub(super) fn real(&self, name: &str) -> f64 {
         self.get(name).and_then(Value::real).unwrap_or_default()
     }
 
-    fn count(&self, name: &str) -> u32 {
+    pub(super) fn count(&self, name: &str) -> u32 {
         self.real(name) as u32
     }
 }

@@ -12,6 +12,7 @@ mod moments;
 mod permutation;
 mod power;
 mod ranks;
+mod sequential;
 mod wilcoxon;
 
 pub use bootstrap::{BOOTSTRAP_LEAST, Interval, mean_interval};
@@ -23,6 +24,7 @@ pub use moments::{deviation, mean, median};
 pub use permutation::{Permutation, least_p, sign_flips};
 pub use power::{power, seeds_needed};
 pub use ranks::{Ranks, rank_lines};
+pub use sequential::{Spending, look_levels, paired_t};
 pub use wilcoxon::signed_rank;
 
 /// Two-sided level of every interval and test here.

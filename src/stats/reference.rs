@@ -79,3 +79,26 @@ pub struct PowerAt {
 pub fn all() -> Reference {
     serde_json::from_str(include_str!("../../tests/reference/stats.json")).expect("the reference is read")
 }
+
+/// Made by tests/reference/sequential.py with SciPy.
+#[derive(Deserialize)]
+pub struct Sequential {
+    pub looks: Vec<Looks>,
+    /// p of Student's test of the differences of each [`Paired`].
+    pub student: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Looks {
+    pub spending: super::Spending,
+    pub alpha: f64,
+    /// Pairs at each look, and at the last planned one.
+    pub information: Vec<u32>,
+    pub of: u32,
+    /// Two-sided, of each look.
+    pub levels: Vec<f64>,
+}
+
+pub fn sequential() -> Sequential {
+    serde_json::from_str(include_str!("../../tests/reference/sequential.json")).expect("the reference is read")
+}

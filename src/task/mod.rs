@@ -161,6 +161,14 @@ impl Task {
         self.sources().try_for_each(|source| read::rows(self, source).map(drop))
     }
 
+    /// Rows of the training set, read anew; 0 where the task is only scored.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or malformed rows.
+    pub fn train_examples(&self) -> Result<u32, Error> {
+        self.train.as_ref().map_or(Ok(0), |source| Ok(read::rows(self, source)?.len() as u32))
+    }
+
     fn sources(&self) -> impl Iterator<Item = &Source> {
         self.train.iter().chain(self.dev.iter().map(|dev| &dev.source))
     }

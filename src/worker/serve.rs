@@ -124,6 +124,7 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
             masks: job.masks.clone(),
             log_every: job.log_every,
             id: id.0.clone(),
+            until: job.until,
         };
         let (keep, micro_batch) = (job.keep, job.micro_batch);
         let stages = Stages { model: &job.model, others: &others, keep, micro_batch };
@@ -147,6 +148,9 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
         Ok(Ending::Done(outcome)) => Message::Done { id, outcome: Box::new(outcome), made },
         Ok(Ending::Diverged { step }) => Message::Failed { id, failure: Failure::Diverged { step }, made },
         Ok(Ending::Paused { step }) => Message::Paused { id, step },
+        Ok(Ending::Reached { step, of, metric, dev, halves }) => {
+            Message::Reached { id, step, of, metric, dev, halves: Some(halves), made }
+        }
         Err(error) => Message::Failed { id, failure: fault::of_error(&error), made },
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod crash_matrix;
 mod devices;
 mod disk;
+mod early;
 mod export;
 mod faults;
 mod fixtures;

@@ -39,7 +39,7 @@ struct Failed {
 pub fn show(store: &Store, manifest: &Manifest, json: bool) -> Result<Exit> {
     let holders = store.holders();
     let ids: Vec<RunId> = manifest.runs.iter().map(|(id, _)| id.clone()).collect();
-    let known = Known::of(store, &manifest.name, &ids, &holders)?;
+    let known = Known::of(store, &manifest.name, &ids, manifest.stop.is_some(), &holders)?;
     let labels = labels(manifest.runs.iter().map(|(id, run)| (id, run)));
     let failures = if known.tally.failed > 0 { failures(store, manifest, &labels)? } else { Vec::new() };
     let events = last_events(store, &manifest.name);

@@ -16,7 +16,9 @@ pub struct Tally {
     pub failed: usize,
     /// Ended by a rule of `[stop]`.
     pub stopped: usize,
-    /// Without a record.
+    /// Without a record, and spared by a rule of `[stop]` since comparisons are decided.
+    pub not_needed: usize,
+    /// Without a record, and to be done.
     pub left: usize,
 }
 

@@ -146,6 +146,7 @@ pub enum Note {
         of: u32,
         metric: String,
         dev: Scores,
+        halves: Option<[Scores; 2]>,
     },
     /// An attempt failed, and what is done next.
     PutBack {

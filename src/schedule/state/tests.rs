@@ -636,18 +636,34 @@ fn nothing_starts_that_does_not_fit_into_the_time_that_is_left() {
 
 #[test]
 fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
+    let half_way = || Provenance { seconds: [("train".to_owned(), 7.0)].into(), attempt: 1, ..Provenance::default() };
     let first = Ticket { until: Some(5), ..Ticket::new(id(0)) };
     let second = Ticket { until: Some(5), ..Ticket::new(id(1)) };
     let mut state = State::new([first.clone(), second], slots(1), Limits::default()).open();
     let w = worker(0, 1);
     state.start();
     state.see(Event::From(w, ready()), at(0));
-    let reached = |n| Message::Reached { id: id(n), step: 5, of: 9, metric: "f1".into(), dev: Scores::new() };
+    let reached = |n| Message::Reached {
+        id: id(n),
+        step: 5,
+        of: 9,
+        metric: "f1".into(),
+        dev: Scores::new(),
+        halves: None,
+        made: Box::new(half_way()),
+    };
     let train = |n, until| Command::Train(w, Errand { id: id(n), attempt: 1, until, micro_batch: None });
     let commands = state.see(Event::From(w, reached(0)), at(1));
     assert_eq!(
         commands[0],
-        Command::Append(What::Reached { id: id(0), step: 5, of: 9, metric: "f1".into(), dev: Scores::new() })
+        Command::Append(What::Reached {
+            id: id(0),
+            step: 5,
+            of: 9,
+            metric: "f1".into(),
+            dev: Scores::new(),
+            halves: None
+        })
     );
     assert!(commands.contains(&train(1, Some(5))), "{commands:?}");
     assert!(!state.see(Event::From(w, reached(1)), at(2)).iter().any(|c| matches!(c, Command::Finish(_))));
@@ -655,20 +671,29 @@ fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
     // The first goes on to its end, a third run is added, the second is ended.
     let commands = state.see(Event::Admit(vec![Ticket { until: None, ..first }, Ticket::new(id(2))]), at(3));
     assert!(commands.contains(&train(0, None)), "{commands:?}");
-    let stopped = Stopped { rule: "asha".into(), step: 5, of: 9, metric: "f1".into(), dev: Scores::new() };
+    let stopped =
+        Stopped { rule: "asha".into(), step: 5, of: 9, metric: "f1".into(), dev: Scores::new(), halves: None };
     let end = End::Stopped(stopped);
-    let made = Provenance { attempt: 1, ..Provenance::default() };
-    assert_eq!(
-        state.see(Event::Retire(id(1), end.clone()), at(3)),
+    let retired = |n: usize, made: Provenance| {
         [
-            Command::Write(id(1), Box::new(end), Box::new(made)),
-            Command::Append(What::Ended { id: id(1), how: "stopped".into(), seconds: 0.0 }),
-            Command::Show(Note::Retired { id: id(1), rule: "asha".into() }),
+            Command::Write(id(n), Box::new(end.clone()), Box::new(made)),
+            Command::Append(What::Ended { id: id(n), how: "stopped".into(), seconds: 0.0 }),
+            Command::Show(Note::Retired { id: id(n), rule: "asha".into() }),
         ]
-    );
-    assert_eq!(state.see(Event::From(w, done(0)), at(4)), [was_done(0, 0, 1.0), handed(w, 2)].concat());
+    };
+    // With what its worker said of itself.
+    assert_eq!(state.see(Event::Retire(id(1), end.clone()), at(3)), retired(1, half_way()));
+    assert_eq!(state.see(Event::Retire(id(0), end.clone()), at(3)), [], "it runs");
+    // One that was parked when an earlier coordinator went.
+    let made = Provenance { attempt: 1, ..Provenance::default() };
+    assert_eq!(state.see(Event::Retire(id(7), end.clone()), at(3)), retired(7, made));
+    // Its record tells of the time before it was parked too.
+    let mut whole = own();
+    *whole.seconds.entry("train".to_owned()).or_default() += 7.0;
+    let was_done_in_parts = ended(0, 0, End::Done(outcome()), whole, "done", 1.0);
+    assert_eq!(state.see(Event::From(w, done(0)), at(4)), [was_done_in_parts, handed(w, 2)].concat());
     assert_eq!(state.see(Event::From(w, done(2)), at(5)), was_done(0, 2, 1.0), "the rule may have more");
-    let counts = Counts { done: 2, stopped: 1, total: 3, ..Counts::default() };
+    let counts = Counts { done: 2, stopped: 2, total: 4, ..Counts::default() };
     assert_eq!((state.see(Event::Close, at(5)), state.counts()), (finished(2, 0, 0, Finish::Complete), counts));
     nothing_else(state);
 }

@@ -50,6 +50,7 @@ impl Bench {
             masks: self.folder.path().join("masks"),
             log_every: 0,
             id: run.id().0,
+            until: None,
         };
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/tiny-bert");
         let stages = Stages { model: &model, others: &self.others, keep, micro_batch: None };

@@ -47,10 +47,10 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     let folder = stage.places.folder.join(format!("transfer-{}", target.name));
     // With the checkpoints of the run that it belongs to.
     let id = format!("{}/transfer-{}", stage.places.id, target.name);
-    let places = Places { folder, id, ..stage.places.clone() };
+    let places = Places { folder, id, until: None, ..stage.places.clone() };
     let outcome = match train(&stage.stages.eased(&run), task, &mut subject, data, &places, stage.listener)? {
         Ending::Done(outcome) => outcome,
-        Ending::Paused { .. } => return Err(PutAside.into()),
+        Ending::Paused { .. } | Ending::Reached { .. } => return Err(PutAside.into()),
         Ending::Diverged { step } => {
             checkpoint::remove(&places);
             bail!("further training on {} diverged at step {step}: its loss was not finite", target.name)

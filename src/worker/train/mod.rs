@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::arena::Values;
 use crate::method::{Combination, Hook, Method, Moment};
 use crate::plan::Run;
-use crate::record::{Epoch, Outcome};
+use crate::record::{Epoch, Outcome, Scores};
 use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
@@ -44,6 +44,9 @@ pub struct Places {
     pub log_every: u32,
     /// Names this run's checkpoints.
     pub id: String,
+    /// The step of the whole run at which this part of it ends, with scores and a checkpoint; none, or one that is not
+    /// before the last step, trains to the end.
+    pub until: Option<u32>,
 }
 
 /// Whoever listens to a run.
@@ -84,6 +87,14 @@ pub enum Ending {
     /// Put aside; it goes on from this step.
     Paused {
         step: u32,
+    },
+    /// It came to the step that it was to come to, and lies at a checkpoint.
+    Reached {
+        step: u32,
+        of: u32,
+        metric: String,
+        dev: Scores,
+        halves: [Scores; 2],
     },
 }
 
@@ -137,6 +148,23 @@ pub fn train(
     let (began, began_at) = (Instant::now(), done);
 
     while done < total {
+        if places.until == Some(done) {
+            listener.phase("evaluate");
+            let scored = evaluate::dev(task, subject, &method, data, recipe.dev_size);
+            if !scored.finite {
+                return Ok(Ending::Diverged { step: done });
+            }
+            log.sync()?;
+            let spent = listener.spent();
+            let position = Position { step: done, losses, epochs, micro_batch, spent };
+            match checkpoint::write(places, &subject.arena, &adam, &mut method, &position) {
+                Ok(()) => listener.saved(done),
+                // Sent on, it trains these steps again.
+                Err(error) => listener.not_saved(&format!("{error:#}")),
+            }
+            let (metric, dev, halves) = (task.headline(), scored.scores, scored.halves);
+            return Ok(Ending::Reached { step: done, of: total, metric, dev, halves });
+        }
         let (epoch, within) = (done / per_epoch, done % per_epoch);
         if order_epoch != Some(epoch) {
             order = epoch_order(picked.len(), run.seed, epoch, recipe.shuffle);

@@ -42,7 +42,14 @@ impl Folder {
 
     fn places(&self) -> Places {
         let within = |name: &str| self.0.path().join(name);
-        Places { folder: within("run"), cache: within("cache"), masks: within("masks"), log_every: 1, id: "x".into() }
+        Places {
+            folder: within("run"),
+            cache: within("cache"),
+            masks: within("masks"),
+            log_every: 1,
+            id: "x".into(),
+            until: None,
+        }
     }
 
     /// Every step's loss and norm, as written.
@@ -157,6 +164,38 @@ fn the_kept_count_is_exact_at_every_reserve_rate() {
             let note = outcome.mask.expect("a mask");
             assert_eq!(note.kept, (p * note.of as f64).round() as u64, "{mode} at {p}");
         }
+    }
+}
+
+#[test]
+fn a_run_that_is_scored_on_its_way_ends_as_if_it_had_not_been() {
+    let example = Example::new_head();
+    for mode in ["vanilla", "child-f", "recadam"] {
+        let run = lively(mode);
+        let (calm, broken) = (Folder::new(), Folder::new());
+        let mut undisturbed = example.subject(&run);
+        let expected = outcome(train_on(&example, &mut undisturbed, &run, &calm, None));
+        let part = |until: u32, subject: &mut Subject| {
+            let places = Places { until: Some(until), ..broken.places() };
+            let mut listener = Quiet { pause_after: None, asked: 0 };
+            train(&run, &example.task, subject, &example.data, &places, &mut listener).expect("an ending")
+        };
+        let at = |until: u32| match part(until, &mut example.subject(&run)) {
+            Ending::Reached { step, of, metric, dev, halves } => {
+                assert_eq!((step, of, metric.as_str()), (until, 20, expected.metric.as_str()), "{mode}");
+                (dev, halves)
+            }
+            other => panic!("{mode}: {other:?}"),
+        };
+        let first = at(7);
+        // Once more, from its checkpoint; at an earlier step, which a later checkpoint says nothing of; and on.
+        assert_eq!(at(7), first, "{mode}");
+        let earlier = at(3);
+        assert_eq!((at(7), at(11).0.len()), (first, earlier.0.len()), "{mode}");
+        let mut resumed = example.subject(&run);
+        assert_eq!(outcome(part(20, &mut resumed)), expected, "{mode}");
+        assert!(resumed.arena.theta.equal(&undisturbed.arena.theta), "{mode}");
+        assert_eq!(broken.steps(), calm.steps(), "{mode}");
     }
 }
 

@@ -107,7 +107,14 @@ pub fn take_up(
 ) -> Result<Option<Position>> {
     let generations = Generations::of(places);
     for folder in generations.newest_first() {
-        let error = match read(&folder).and_then(|(position, held)| {
+        let found = read(&folder);
+        if let (Ok((position, _)), Some(until)) = (&found, places.until)
+            && position.step > until
+        {
+            // From beyond the step in question nothing can be said of that step.
+            continue;
+        }
+        let error = match found.and_then(|(position, held)| {
             ensure!(
                 position.micro_batch == micro_batch,
                 "it was made with batches in other parts, so this would be no run that can be repeated"
