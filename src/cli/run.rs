@@ -1,5 +1,8 @@
 //! `sweep run FILE`: train what is missing.
 
+mod screen;
+mod summary;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,29 +10,27 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::devices::Found;
-use super::notify::{self, FailedRun, News};
-use super::plan::{Judged, Reason, judge};
+use super::plan::{Judged, judge};
 use super::retention::Retention;
 use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
 use super::{
-    Exit, Places, Refusal, complain, devices, disk, early, inputs, print, progress, slots, split, study, work,
+    Exit, Places, Refusal, complain, devices, disk, early, inputs, notify, print, progress, slots, split, work,
 };
 use crate::device::Device;
 use crate::device::peak::Peaks;
 use crate::plan::{self, Run, RunId};
 use crate::protocol::Job;
-use crate::record::lock::{self, Lock, LockError};
+use crate::record::lock::{Lock, LockError};
 use crate::record::process::Process;
 use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
-use crate::record::{Class, End, Record};
-use crate::schedule::local::{self, Director, Interrupts, Observer, Options, Summary};
-use crate::schedule::state::{Note, State};
+use crate::record::{Class, Record};
+use crate::schedule::local::{self, Director, Interrupts, Options};
 use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
-use crate::task::Task;
-use crate::tracker;
+use screen::{Screen, write_frames};
+use summary::{news, nothing_line, share_line, summary_line};
 
 /// Work that a kill may cost, where the sweep file does not say.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
@@ -197,12 +198,10 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
-    let tensorboard = workspace.sweep.run.tensorboard.then(|| tensorboard(&workspace));
     let labels = plan::labels(shown.iter().copied());
     let label = |id: &RunId| labels.get(id).cloned().unwrap_or_else(|| id.to_string());
     let live = Keeper::new(store, name, arguments.shard, &options.slots, &label);
-    let (failures, written, pause) = (Vec::new(), Instant::now(), FRAMES_EVERY);
-    let mut screen = Screen { progress, live, tensorboard, failures, store, name, written, pause };
+    let mut screen = Screen::new(&workspace, progress, live);
     let others: Vec<Process> = store.holders().into_iter().map(|holder| holder.process).collect();
     let mut orders = Orders::new(store, name, &others);
     let mut floor = disk::floor(&workspace);
@@ -270,52 +269,6 @@ fn wish<'a>(
     Ok((Wish { sweep, per_device, cpu_workers, runs: to_do.len(), mps: run.mps }, why))
 }
 
-/// Frames are of all records, so where several coordinators write them, one at a time does, and the last one that ends
-/// sees all.
-fn write_frames(store: &Store, name: &str) -> Result<()> {
-    let _turn = lock::turn(&store.sweep_folder(name).join(".frames.lock"));
-    study::write_frames(store, name)
-}
-
-/// What the command of `[run] notify` is told.
-fn news(workspace: &Workspace, summary: &Result<Summary>, failures: &[FailedRun], took: Duration) -> News {
-    let (status, how) = match summary {
-        Err(error) => ("broken", format!("{error:#}")),
-        Ok(summary) => {
-            let status = match summary.finish {
-                Finish::Interrupted | Finish::OutOfTime => "stopped",
-                Finish::TooManyFailed(_) | Finish::NoWorkers(_) => "failed",
-                Finish::Complete if summary.failed > 0 => "failed",
-                Finish::Complete => "finished",
-            };
-            (status, summary.finish.in_words())
-        }
-    };
-    let counts = summary.as_ref().ok();
-    let results = workspace.store.root();
-    News {
-        sweep: workspace.sweep.name.clone(),
-        status,
-        how,
-        done: counts.map_or(0, |summary| summary.done),
-        failed: counts.map_or(failures.len(), |summary| summary.failed),
-        left: counts.map(|summary| summary.left),
-        failures: failures.to_vec(),
-        seconds: took.as_secs_f64(),
-        results: std::path::absolute(results).unwrap_or_else(|_| results.to_owned()).display().to_string(),
-    }
-}
-
-/// `share 2/4: 26 of 104 runs fall to it`.
-fn share_line(shard: Option<Shard>, judged: &[Judged]) -> Option<String> {
-    let shard = shard?;
-    let taken = judged.iter().filter(|j| shard.takes(j.id)).count();
-    Some(format!(
-        "share {shard}: {taken} of {} runs fall to it, the others to those who do the other shares",
-        judged.len()
-    ))
-}
-
 /// The command line goes before the sweep file.
 fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
     Limits {
@@ -325,48 +278,6 @@ fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
         budget: arguments.time_budget.or(run.time_budget),
         oom_fails: run.oom_fails,
     }
-}
-
-fn nothing_line(judged: &[Judged], left_failed: usize, file: &Path) -> String {
-    let summary = Summary { done: 0, failed: 0, stopped: 0, paused: 0, left: 0, finish: Finish::Complete };
-    let spared = judged.iter().filter(|j| j.reason == Reason::NotNeeded).count();
-    summary_line(judged, &[], &summary, left_failed, spared, file)
-}
-
-/// `3 done now, 3 done before, 0 failed, 0 left`, over the runs that were asked for, and what to do next.
-fn summary_line(
-    judged: &[Judged],
-    to_do: &[&Judged],
-    summary: &Summary,
-    left_failed: usize,
-    spared: usize,
-    file: &Path,
-) -> String {
-    let before = judged.iter().filter(|j| j.reason == Reason::Done).count();
-    let stopped = judged.iter().filter(|j| j.reason == Reason::Stopped).count() + summary.stopped;
-    let again = to_do.iter().filter(|j| j.reason == Reason::Done || j.reason == Reason::Stopped).count();
-    let failed = summary.failed + left_failed;
-    let left = (judged.len() + again).saturating_sub(before + stopped + spared + summary.done + failed);
-    let mut line = format!("{} done now, {before} done before, {failed} failed, {left} left", summary.done);
-    if stopped > 0 {
-        line += &format!(", {stopped} stopped early");
-    }
-    if spared > 0 {
-        line += &format!(", {spared} not needed (decided)");
-    }
-    let file = file.display();
-    match &summary.finish {
-        Finish::Interrupted => line += &format!("; stopped on request, `sweep run {file}` goes on"),
-        Finish::OutOfTime => line += &format!("; the time budget is used up, `sweep run {file}` goes on"),
-        Finish::TooManyFailed(why) => {
-            line += &format!("; given up: {why}. Mend the cause; `sweep rerun {file} --failed` tries them again");
-        }
-        Finish::Complete | Finish::NoWorkers(_) if left_failed > 0 => {
-            line += &format!("; `sweep rerun {file} --failed` tries failed runs again");
-        }
-        Finish::Complete | Finish::NoWorkers(_) => {}
-    }
-    line
 }
 
 pub fn take_lock(store: &Store, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock> {
@@ -402,62 +313,4 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
             every => Some(every.as_secs_f64()),
         },
     })
-}
-
-/// Frames are rewritten as runs end, but not more often than this.
-const FRAMES_EVERY: Duration = Duration::from_secs(60);
-/// Nor so often that more than one part of so many of the time goes into it: those of 100,000 runs take seconds.
-const FRAMES_SHARE: u32 = 50;
-
-/// Event files that grow while runs train, under `results/<sweep>/tensorboard`.
-fn tensorboard(workspace: &Workspace) -> tracker::Live {
-    let (store, name) = (&workspace.store, &workspace.sweep.name);
-    let metrics = workspace.tasks.values().flat_map(Task::score_names).collect();
-    let folder = store.sweep_folder(name).join("tensorboard");
-    tracker::Live::new(name, &workspace.runs, &metrics, folder, store.runs())
-}
-
-/// The progress display, event files for TensorBoard, the frames kept current, and the failures for the end.
-struct Screen<'a> {
-    progress: progress::Progress,
-    live: Keeper<'a>,
-    tensorboard: Option<tracker::Live>,
-    failures: Vec<FailedRun>,
-    store: &'a Store,
-    name: &'a str,
-    /// When frames were last written, and how long to wait from then.
-    written: Instant,
-    pause: Duration,
-}
-
-impl Observer for Screen<'_> {
-    fn note(&mut self, note: &Note) {
-        if let Note::Ended { id, end, .. } = note
-            && let End::Failed(failure) = end.as_ref()
-        {
-            self.failures.push(FailedRun {
-                id: id.clone(),
-                run: self.live.label(id),
-                cause: failure.cause().to_owned(),
-                message: failure.sentence(),
-            });
-        }
-        self.progress.note(note);
-        self.live.note(note);
-        if let Some(warning) = self.tensorboard.as_mut().and_then(|live| live.note(note)) {
-            self.progress.note(&Note::Warning(warning));
-        }
-        if matches!(note, Note::Ended { .. }) && self.written.elapsed() > self.pause {
-            let start = Instant::now();
-            // What cannot be written now is written, or said, at the end.
-            let _ = write_frames(self.store, self.name);
-            self.written = Instant::now();
-            self.pause = FRAMES_EVERY.max(start.elapsed() * FRAMES_SHARE);
-        }
-    }
-
-    fn beat(&mut self, state: &State, now: Duration) {
-        self.progress.beat(state, now);
-        self.live.beat(state, now);
-    }
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::borders::at_borders;
 use super::comparison::{Comparison, adjust};
 use super::early::{Early, Looks, rule_in_words, stopped_early};
+use super::eased::eased;
 use super::half::on_the_odd_half;
 use super::layout::Layout;
 use super::overall::{Overall, RankedLines, overall, ranked};
@@ -40,6 +41,8 @@ pub struct Analysis {
     pub spared: HashSet<RunId>,
     /// A sentence for each count of settings that were not trained to their end.
     pub stopped_early: Vec<String>,
+    /// A sentence on runs that memory made go otherwise than asked for.
+    pub eased: Option<String>,
 }
 
 impl Analysis {
@@ -152,6 +155,7 @@ pub fn analyse(study: &Study) -> Result<Analysis> {
         looks: study.stop.as_ref().and_then(|stop| rule_in_words(stop, looks.as_ref()?.family())),
         spared: looks.map(|looks| looks.spared).unwrap_or_default(),
         stopped_early,
+        eased: eased(&study.records),
     })
 }
 

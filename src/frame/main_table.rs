@@ -247,6 +247,7 @@ fn notes(uniform: Option<u32>, picked: &Picked, analysis: &Analysis, borders: Ve
     }
     notes.extend(borders);
     notes.extend(analysis.stopped_early.iter().cloned());
+    notes.extend(analysis.eased.clone());
     notes.push(match (analysis.all_comparisons().count(), &analysis.looks) {
         (0, _) => format!("Nothing is compared with {REFERENCE}, so nothing is bold."),
         (_, Some(looks)) => format!("Bold is better than {REFERENCE} by {looks}. {BIAS}"),

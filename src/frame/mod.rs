@@ -7,6 +7,7 @@ mod compare;
 mod comparison;
 mod comparisons_table;
 mod early;
+mod eased;
 mod evals;
 mod half;
 mod layout;

@@ -108,6 +108,7 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         Column::new("device_name".into(), text(&|r| r.made.device_name.clone())),
         Column::new("threads".into(), records.iter().map(|r| r.made.threads).collect::<Vec<_>>()),
         Column::new("started".into(), text(&|r| r.made.started.clone())),
+        Column::new("micro_batch_used".into(), records.iter().map(|r| r.made.micro_batch).collect::<Vec<_>>()),
         Column::new("attempt".into(), records.iter().map(|r| r.made.attempt).collect::<Vec<_>>()),
         Column::new("commit".into(), text(&|r| r.made.commit.clone())),
         Column::new("version".into(), text(&|r| r.made.version.clone())),

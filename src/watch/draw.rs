@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
 use super::app::{App, Focus, Mode, clock};
 use super::grid::Mark;
+use crate::device;
 use crate::record::live::{Running, Slot, Verdict, seconds_since};
 
 /// Below these, only a line or two are shown.
@@ -135,7 +136,24 @@ fn load_line(app: &App) -> String {
     said.extend(load.busy.map(|busy| format!("CPU {:.0} %", busy * 100.0)));
     said.extend(load.average.map(|average| format!("load {average:.1}")));
     said.extend(load.memory.map(|(used, all)| format!("memory {used:.1}/{all:.1} GiB")));
+    said.extend(app.facts.cards.iter().map(card));
     said.join("  ")
+}
+
+/// `cuda:0 87 % 41/80 GiB 61 °C`.
+fn card(card: &device::Load) -> String {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let mut said = card.label.clone();
+    if let Some(share) = card.utilisation {
+        said += &format!(" {:.0} %", share * 100.0);
+    }
+    if let (Some(used), Some(total)) = (card.used, card.total) {
+        said += &format!(" {:.0}/{:.0} GiB", gib(used), gib(total));
+    }
+    if let Some(degrees) = card.temperature {
+        said += &format!(" {degrees} °C");
+    }
+    said
 }
 
 fn draw_foot(app: &App, frame: &mut Frame, area: Rect) {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::grid::{Grid, Mark};
 use super::load::{Load, Meter};
 use super::log::{Tail, Words};
+use crate::device;
 use crate::plan::{RunId, labels};
 use crate::record::live::Seen;
 use crate::record::log::{self, What};
@@ -28,6 +29,8 @@ pub struct Facts {
     /// The coordinators that ever worked on it.
     pub seen: Vec<Seen>,
     pub load: Load,
+    /// The GPUs of this machine.
+    pub cards: Vec<device::Load>,
 }
 
 /// Reads them.
@@ -36,6 +39,7 @@ pub struct Source {
     manifest: Manifest,
     facts: Facts,
     meter: Meter,
+    cards: device::Loads,
     /// The event logs by name, each with the beginning of a line that has not come whole.
     logs: HashMap<String, (Tail, Vec<u8>)>,
 }
@@ -50,7 +54,8 @@ impl Source {
             labels: labels(manifest.runs.iter().map(|(id, run)| (id, run))),
             ..Facts::default()
         };
-        let mut source = Source { store, manifest, facts, meter: Meter::default(), logs: HashMap::new() };
+        let cards = device::Loads::new();
+        let mut source = Source { store, manifest, facts, meter: Meter::default(), cards, logs: HashMap::new() };
         source.find_logs(true)?;
         source.read_records()?;
         source.look()?;
@@ -100,6 +105,8 @@ impl Source {
         self.facts.seen = self.store.seen(&self.facts.sweep, &self.store.holders());
         self.mark_running();
         self.facts.load = self.meter.look();
+        // The first is the CPU.
+        self.facts.cards = self.cards.look().into_iter().skip(1).collect();
         Ok(())
     }
 

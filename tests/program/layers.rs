@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("figure", &["frame", "stats"]),
     ("report", &["figure", "frame"]),
     ("tracker", &["frame", "plan", "record", "schedule"]),
-    ("watch", &["plan", "record"]),
+    ("watch", &["device", "plan", "record"]),
     // The worker program.
     ("worker/arena", &["method"]),
     ("worker/network", &["arena", "method", "model", "task"]),

@@ -111,7 +111,9 @@ pub fn take_up(
         if let (Ok((position, _)), Some(until)) = (&found, places.until)
             && position.step > until
         {
-            // From beyond the step in question nothing can be said of that step.
+            // From beyond the step in question nothing can be said of that step, and the lines of steps.csv up to there are
+            // about to be cut.
+            generations.drop(&folder);
             continue;
         }
         let error = match found.and_then(|(position, held)| {
