@@ -286,14 +286,15 @@ impl Workspace {
 /// A fault for every mode whose numbers do not suit a model, or each other.
 fn unsuited(sweep: &Sweep, runs: &[Run], size: impl Fn(&str, &str) -> Option<Size>) -> Vec<Fault> {
     let mut sizes: HashMap<(&str, &str), Option<Size>> = HashMap::new();
-    let mut seen: HashMap<(&str, &str, Size), HashSet<Vec<(&str, String)>>> = HashMap::new();
+    // The numbers that were looked at, for each model, mode and size.
+    let mut seen: HashMap<_, HashSet<Vec<(&str, String)>>> = HashMap::new();
     let mut faults = Vec::new();
     for run in runs {
         // Of few models and tasks many runs are made.
         let (model, task) = (run.model.name.as_str(), run.task.name.as_str());
         let Some(size) = *sizes.entry((model, task)).or_insert_with(|| size(model, task)) else { continue };
         let numbers = run.method.numbers.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
-        if !seen.entry((model, &run.mode, size)).or_default().insert(numbers) {
+        if !seen.entry((model, run.mode.as_str(), size)).or_default().insert(numbers) {
             continue;
         }
         if let Err(why) = method::check(&run.method, &size) {

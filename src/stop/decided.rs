@@ -15,14 +15,16 @@ use crate::plan::{Run, RunId};
 use crate::record::store::{Decided, Spending};
 use crate::stats::{self, look_levels, mean, paired_t};
 
+/// Pairs at each look, pairs at most, and whether the last look is the last there is.
+type Looked = (Vec<u32>, u32, bool);
+
 /// The rule's numbers, and levels that were computed before.
 #[derive(Debug)]
 pub(super) struct Test {
     decided: Decided,
     /// Comparisons of the whole sweep.
     family: usize,
-    /// By pairs at each look, pairs at most, and whether the last look is the last there is.
-    levels: RefCell<HashMap<(Vec<u32>, u32, bool), Vec<f64>>>,
+    levels: RefCell<HashMap<Looked, Vec<f64>>>,
 }
 
 /// The settings of one task, model and size, with their comparisons.

@@ -64,7 +64,10 @@ impl Live {
             }
             Note::Ended { id, end, .. } => (id, self.end(id, end)),
             // The next attempt, or the way on, has a file of its own.
-            Note::Paused { id, .. } | Note::PutBack { id, .. } => (id, Ok(drop(self.open.remove(id)))),
+            Note::Paused { id, .. } | Note::PutBack { id, .. } => {
+                self.open.remove(id);
+                (id, Ok(()))
+            }
             Note::Reached { id, step, metric, dev, .. } => (id, self.reach(id, *step, metric, dev)),
             _ => return None,
         };

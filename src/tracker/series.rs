@@ -58,7 +58,8 @@ pub fn of_steps(steps: &[Step], clock: &Clock) -> Vec<Point> {
         value,
         time: clock.trains + step.seconds,
     };
-    let columns: [(&str, fn(&Step) -> f64); 3] = [
+    type Value = fn(&Step) -> f64;
+    let columns: [(&str, Value); 3] = [
         ("loss", |step| step.loss),
         ("learning_rate", |step| step.learning_rate),
         ("gradient_norm", |step| step.gradient_norm),

@@ -215,11 +215,7 @@ impl App {
             KeyCode::PageDown => self.shift(10, 0),
             KeyCode::Home | KeyCode::Char('g') => self.shift(isize::MIN / 2, 0),
             KeyCode::End | KeyCode::Char('G') => self.shift(isize::MAX / 2, 0),
-            KeyCode::Enter => {
-                if self.chosen().is_some() {
-                    self.mode = Mode::Log { up: 0 };
-                }
-            }
+            KeyCode::Enter if self.chosen().is_some() => self.mode = Mode::Log { up: 0 },
             KeyCode::Char('c') => self.ask_to_cancel(),
             KeyCode::Char('S') => {
                 if self.at_work().is_empty() {

@@ -153,8 +153,11 @@ fn a_run_goes_on_bit_for_bit_by_every_method() {
     }
 }
 
+/// What it does to a checkpoint's folder.
+type Damage = fn(&std::path::Path);
+
 /// Ways to damage a checkpoint, each of which must be noticed.
-fn damages() -> Vec<(&'static str, fn(&std::path::Path))> {
+fn damages() -> Vec<(&'static str, Damage)> {
     fn flip(path: PathBuf, at: usize) {
         let mut bytes = fs::read(&path).expect("a file");
         let at = at % bytes.len();
