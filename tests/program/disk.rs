@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ fn a_sweep_waits_while_its_disk_is_nearly_full_and_goes_on_when_it_is_not() {
     calm.expect(0, &["run", "sweep.toml", "--slots-per-device", "2"]);
     let sandbox = sweep(grid, train, "min_free = \"20 MB\"\ncheckpoint_every = \"200ms\"");
     let Some(disk) = SmallDisk::mount(sandbox.path("results"), 64) else {
-        eprintln!("skipped: this user cannot mount a tmpfs");
+        let _ = writeln!(std::io::stderr(), "skipped: this user cannot mount a tmpfs");
         return;
     };
     let mut coordinator = sandbox

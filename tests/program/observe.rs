@@ -65,7 +65,7 @@ fn other(sandbox: &Sandbox, than: &str) -> String {
     let manifest = std::fs::read_to_string(sandbox.path("results/tiny/manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
     let ids = manifest["runs"].as_array().expect("runs").iter().filter_map(|run| run[0].as_str());
-    ids.filter(|id| *id != than).last().expect("another run").to_owned()
+    ids.rev().find(|id| *id != than).expect("another run").to_owned()
 }
 
 #[test]
