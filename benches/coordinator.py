@@ -58,7 +58,7 @@ class Place:
         for line in plan:
             folder = self.results / "runs" / line["id"]
             folder.mkdir(parents=True)
-            (folder / "record.json").write_text(json.dumps(record_of(line["id"], line["run"]), indent=2) + "\n")
+            (folder / "record.json").write_text(json.dumps(record_of(line["id"], line["run"], failing=0), indent=2) + "\n")
         self.run()
 
     def run(self, *words):

@@ -39,7 +39,7 @@ def run_of(task, model, mode, p, lr, seed):
     }
 
 
-def record_of(name, run, draw=random.Random(2)):
+def record_of(name, run, draw=random.Random(2), failing=0.01):
     task = run["task"]["name"]
     level = 0.6 + (0.03 * TASKS.index(task) if task in TASKS else 0) + (0.01 if run["mode"] == "child-d" else 0)
     scores = [{"accuracy": min(1.0, level + 0.01 * epoch + draw.gauss(0, 0.01))} for epoch in range(3)]
@@ -50,7 +50,7 @@ def record_of(name, run, draw=random.Random(2)):
         "metric": "accuracy", "dev": scores[-1], "epochs": epochs, "collapsed": False, "steps": 300,
         "train_examples": 1600, "dev_examples": 800, "mask": mask,
     }
-    end = {"done": done} if draw.random() > 0.01 else {"failed": {"diverged": {"step": 7}}}
+    end = {"done": done} if draw.random() >= failing else {"failed": {"diverged": {"step": 7}}}
     made = {
         "commit": "0123456789ab", "version": "0.1.0", "libtorch": "2.11.0", "device": "cpu", "device_name": "made up",
         "threads": 1, "started": "2026-01-01T00:00:00Z",

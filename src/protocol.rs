@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Run, RunId};
-use crate::record::{Failure, Outcome, Provenance, Scores};
+use crate::record::{Failure, Outcome, Provenance, Rung};
 use crate::task::{Labels, Task};
 
 /// Coordinator to worker.
@@ -133,14 +133,7 @@ pub enum Message {
     /// The run came to the step that its job named, and lies at a checkpoint.
     Reached {
         id: RunId,
-        step: u32,
-        /// Steps of the whole run.
-        of: u32,
-        metric: String,
-        dev: Scores,
-        /// Over the even and the odd places of the dev set.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        halves: Option<[Scores; 2]>,
+        rung: Box<Rung>,
         #[serde(default)]
         made: Box<Provenance>,
     },

@@ -7,9 +7,9 @@ use anyhow::Result;
 use super::study;
 use super::workspace::Workspace;
 use crate::plan::{Run, RunId};
-use crate::record::Record;
 use crate::record::log::{self, Event};
 use crate::record::store::Store;
+use crate::record::{Failure, Record};
 use crate::schedule::{self, Ticket};
 use crate::spec::Stop;
 use crate::stop::{Fate, Known, Rule, Sweep, known};
@@ -20,7 +20,8 @@ pub struct Early {
     /// Of `asha` the runs that the call is about, which race among themselves; of `decided` all, since they share the chance
     /// of a false call.
     runs: Vec<(RunId, Run)>,
-    /// What happened so far, by the event log.
+    /// What of them has ended, and what happened so far by the event log.
+    records: Vec<Record>,
     events: Vec<Event>,
 }
 
@@ -28,14 +29,17 @@ impl Early {
     /// `None` where the sweep has no rule.
     ///
     /// # Errors
-    /// The event log cannot be read.
+    /// The event log or a record cannot be read.
     pub fn of(workspace: &Workspace) -> Result<Option<Early>> {
         let Some(stop) = &workspace.sweep.stop else { return Ok(None) };
         let is_meant = |run: &Run| !stop.is_a_race() || workspace.takes(run);
         let log = workspace.store.sweep_folder(&workspace.sweep.name).join("events.jsonl");
+        let runs: Vec<(RunId, Run)> = workspace.runs.iter().filter(|(_, run)| is_meant(run)).cloned().collect();
+        let records: Vec<Option<Record>> = workspace.store.view_each(runs.iter().map(|(id, _)| id))?;
         Ok(Some(Early {
             tune: workspace.sweep.tune.iter().map(|axis| axis.name.clone()).collect(),
-            runs: workspace.runs.iter().filter(|(_, run)| is_meant(run)).cloned().collect(),
+            runs,
+            records: records.into_iter().flatten().collect(),
             events: log::read(&log)?.events,
         }))
     }
@@ -46,30 +50,25 @@ impl Early {
     }
 
     /// `is_again` says of which failed runs the failure does not count, since they are tried again.
-    fn known(&self, sweep: &Sweep, records: &[Record], is_again: impl Fn(&Record) -> bool) -> HashMap<RunId, Known> {
-        known(records.iter().filter(|record| !is_again(record)), &self.events, sweep)
+    fn known(&self, sweep: &Sweep, is_again: impl Fn(&Failure, &RunId) -> bool) -> HashMap<RunId, Known> {
+        let counts = |record: &&Record| !record.failure().is_some_and(|failure| is_again(failure, &record.id));
+        known(self.records.iter().filter(counts), &self.events, sweep)
     }
 
-    pub fn fates(
-        &self,
-        workspace: &Workspace,
-        records: &[Record],
-        is_again: impl Fn(&Record) -> bool,
-    ) -> HashMap<RunId, Fate> {
+    pub fn fates(&self, workspace: &Workspace, is_again: impl Fn(&Failure, &RunId) -> bool) -> HashMap<RunId, Fate> {
         let Some(sweep) = self.sweep(workspace) else { return HashMap::new() };
-        Rule::new(&sweep).fates(&self.known(&sweep, records, is_again))
+        Rule::new(&sweep).fates(&self.known(&sweep, is_again))
     }
 
     /// What plays the rule over the runs of these tickets, and those of them to begin with.
     pub fn director<'a>(
         &'a self,
         workspace: &'a Workspace,
-        records: &[Record],
-        is_again: impl Fn(&Record) -> bool,
+        is_again: impl Fn(&Failure, &RunId) -> bool,
         tickets: Vec<Ticket>,
     ) -> (Option<schedule::Early<'a>>, Vec<Ticket>) {
         let Some(sweep) = self.sweep(workspace) else { return (None, tickets) };
-        let known = self.known(&sweep, records, is_again);
+        let known = self.known(&sweep, is_again);
         let (early, first) = schedule::Early::new(sweep, known, &self.events, tickets);
         (Some(early), first)
     }

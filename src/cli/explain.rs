@@ -8,19 +8,20 @@ use std::time::Duration;
 use anyhow::Result;
 use comfy_table::{Table, presets::NOTHING};
 
-use super::plan::{Judged, Reason, judge};
+use super::early::Early;
+use super::plan::{Judged, Reason, judge, past};
 use super::recorded::Recorded;
 use super::which::{self, Which};
 use super::workspace::{Inputs, Workspace, results_root};
 use super::{Exit, Places, Refusal, duration, print};
 use crate::kept::Kept;
 use crate::plan::{Run, RunId};
-use crate::record::Record;
 use crate::record::control::{self, Request};
 use crate::record::live::{Seen, Verdict};
 use crate::record::log::{self, Event, What};
 use crate::record::shard::Shard;
 use crate::record::store::Store;
+use crate::record::{Record, Rung};
 use crate::watch::ended;
 use differences::differences;
 
@@ -176,8 +177,8 @@ fn again(
         let hint = "with the sweep file as second argument, it is held against the data and models of today";
         return Ok(vec![of_record.unwrap_or_else(|| "yes: it has no record".to_owned()), hint.to_owned()]);
     };
-    let records = store.read_all()?;
-    let judged = judge(workspace, &records)?;
+    let (past, early) = (past(workspace)?, Early::of(workspace)?);
+    let judged = judge(workspace, &past, early.as_ref());
     let lacking = workspace.lacking.iter().map(|lacking| format!("not here, so ids cannot be told: {}", lacking.why));
     let mut said: Vec<String> = lacking.collect();
     match judged.iter().find(|j| j.id == id) {
@@ -185,8 +186,12 @@ fn again(
             said.push(verdict(j));
             if j.reason == Reason::Stale {
                 let key = run.settings_key();
-                let then = records.iter().filter(|record| record.run.settings_key() == key);
-                said.extend(then.flat_map(|record| differences(&record.id, &record.run, run)));
+                let then = past.iter().filter(|(_, glance)| glance.settings == key);
+                let mut then: Vec<&RunId> = then.map(|(id, _)| id).collect();
+                then.sort_unstable();
+                for id in then {
+                    said.extend(store.read(id)?.iter().flat_map(|record| differences(id, &record.run, run)));
+                }
             }
         }
         None => {
@@ -258,9 +263,9 @@ fn told(what: &What, own: &RunId) -> Option<String> {
         What::Ended { id, how, seconds } => (id, format!("{how} after {}", duration(*seconds))),
         What::Paused { id, step } => (id, format!("put aside at a checkpoint at step {step}")),
         What::PutBack { id, attempt, how, next } => (id, format!("attempt {attempt} failed ({how}): {next}")),
-        What::Reached { id, step, of, metric, dev, .. } => {
-            let score =
-                dev.get(metric).copied().flatten().map_or_else(String::new, |score| format!(", {metric} {score:.4}"));
+        What::Reached { id, rung } => {
+            let Rung { step, of, metric, .. } = rung.as_ref();
+            let score = rung.score().map_or_else(String::new, |score| format!(", {metric} {score:.4}"));
             (id, format!("came to step {step} of {of}, where its rule decides{score}"))
         }
         What::Began { .. } | What::Held { .. } | What::Released | What::Finished { .. } => return None,

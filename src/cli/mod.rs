@@ -21,6 +21,7 @@ mod methods;
 mod models;
 mod notify;
 mod overlaps;
+mod past;
 mod plan;
 mod predict;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! `sweep plan FILE`: what would run, and why.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -9,13 +9,14 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::early::Early;
+use super::past::{Ended, Glance, Past};
 use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
 use super::{Exit, Places, devices, disk, duration, early, print};
 use crate::device::cpu;
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
-use crate::record::{Failure, Record};
+use crate::record::Failure;
 use crate::stop::Fate;
 
 #[derive(clap::Args)]
@@ -96,42 +97,37 @@ impl Judged<'_> {
     }
 }
 
-/// Judges the runs that a call is about, in order.
-///
-/// # Errors
-/// The event log that `[stop]` goes by cannot be read.
-pub fn judge<'a>(workspace: &'a Workspace, records: &'a [Record]) -> Result<Vec<Judged<'a>>> {
-    let by_id: HashMap<&RunId, &Record> = records.iter().map(|r| (&r.id, r)).collect();
-    let settings: BTreeSet<String> = records.iter().map(|r| r.run.settings_key()).collect();
-    let device = devices::kind(workspace.sweep.run.devices.as_deref());
-    let speeds = Speeds::of(records, device);
-    let is_again = |r: &Record| r.failure().is_some_and(|failure| !failure.class().is_of_the_run());
-    let fates = match Early::of(workspace)? {
-        Some(early) => early.fates(workspace, records, is_again),
-        None => HashMap::new(),
-    };
+/// Reads what the records tell of the runs of a workspace.
+pub fn past(workspace: &Workspace) -> Result<Past> {
+    Past::read(&workspace.store, devices::kind(workspace.sweep.run.devices.as_deref()))
+}
+
+/// Judges the runs that a call is about, in order; `early` is what `[stop]` says.
+pub fn judge<'a>(workspace: &'a Workspace, past: &'a Past, early: Option<&Early>) -> Vec<Judged<'a>> {
+    let is_again = |failure: &Failure, _: &RunId| !failure.class().is_of_the_run();
+    let fates = early.map_or_else(HashMap::new, |early| early.fates(workspace, is_again));
     let judge = |(id, run): &'a (RunId, Run)| {
-        let record = by_id.get(id).copied();
+        let record = past.get(id);
         let fate = fates.get(id).copied();
-        let reason = match record {
+        let reason = match record.map(|record| &record.ended) {
             _ if fate == Some(Fate::Spared) => Reason::NotNeeded,
-            Some(record) if record.outcome().is_some() => Reason::Done,
-            Some(record) if record.stopped().is_some() => Reason::Stopped,
-            Some(_) => Reason::FailedBefore,
-            None if !settings.is_empty() && settings.contains(&run.settings_key()) => Reason::Stale,
+            Some(Ended::Done(_)) => Reason::Done,
+            Some(Ended::Stopped) => Reason::Stopped,
+            Some(Ended::Failed(_)) => Reason::FailedBefore,
+            None if !past.is_empty() && past.knows(&run.settings_key()) => Reason::Stale,
             None => Reason::New,
         };
         Judged {
             id,
             run,
             reason,
-            failure: record.and_then(Record::failure),
-            attempts: record.map_or(0, |r| r.made.attempt),
-            estimate: speeds.estimate(run),
+            failure: record.and_then(Glance::failure),
+            attempts: record.map_or(0, |record| record.attempt),
+            estimate: past.speeds.estimate(Speeds::keys(run)),
             fate,
         }
     };
-    Ok(workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect())
+    workspace.runs.iter().filter(|(_, run)| workspace.takes(run)).map(judge).collect()
 }
 
 #[derive(Serialize)]
@@ -147,8 +143,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let inputs = if arguments.without_inputs { Inputs::MayLack } else { Inputs::Needed };
     let workspace = Workspace::open(&arguments.file, &arguments.places, arguments.only.as_deref(), inputs)?;
     workspace.check_only()?;
-    let records = workspace.store.read_all()?;
-    let judged = judge(&workspace, &records)?;
+    let (past, early) = (past(&workspace)?, Early::of(&workspace)?);
+    let judged = judge(&workspace, &past, early.as_ref());
     if arguments.json {
         let lines: Vec<Line> = judged
             .iter()

@@ -142,7 +142,7 @@ impl Progress {
             }
             End::Stopped(stopped) => {
                 self.stopped += 1;
-                ("stopped", format!("{} by {}", score(&stopped.metric, &stopped.dev), stopped.rule))
+                ("stopped", format!("{} by {}", score(&stopped.at.metric, &stopped.at.dev), stopped.rule))
             }
         };
         if let (Out::Lines(_), Some(left @ 1.0..)) = (&self.out, left) {
@@ -217,9 +217,10 @@ impl Observer for Progress {
                 self.paused += 1;
                 self.say_of_run("paused", id, &format!("at step {step}"));
             }
-            Note::Reached { slot, id, step, of, metric, dev, .. } => {
+            Note::Reached { slot, id, rung } => {
                 self.leave(*slot);
-                self.say_of_run("reached", id, &format!("step {step} of {of}, {}", score(metric, dev)));
+                let score = score(&rung.metric, &rung.dev);
+                self.say_of_run("reached", id, &format!("step {} of {}, {score}", rung.step, rung.of));
             }
             Note::PutBack { slot, id, failure, next } => {
                 self.leave(*slot);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::past::{Ended, Past};
 use super::workspace::Workspace;
 use crate::disk::retention::{Candidate, cell, to_drop};
 use crate::kept::Kept;
 use crate::plan::{Run, RunId};
+use crate::record::End;
 use crate::record::store::Store;
-use crate::record::{End, Outcome, Record};
 use crate::schedule::Note;
 use crate::schedule::local::Director;
 use crate::schedule::state::{Event, State};
@@ -36,7 +37,7 @@ struct Place {
 impl Retention {
     /// # Errors
     /// The manifest of another sweep cannot be read: what it wants to keep is not known.
-    pub fn of(workspace: &Workspace, records: &[Record]) -> Result<Retention> {
+    pub fn of(workspace: &Workspace, past: &Past) -> Result<Retention> {
         let cache = workspace.store.cache();
         let Some(Keep::Best(k)) = workspace.sweep.run.keep else {
             return Ok(Retention { best: None, cache, runs: HashMap::new(), there: HashMap::new() });
@@ -51,9 +52,9 @@ impl Retention {
             .collect();
         let mut retention = Retention { best: Some(k as usize), cache, runs, there: HashMap::new() };
         // What an earlier call was killed over.
-        for record in records {
-            if let Some(outcome) = record.outcome() {
-                retention.add(&record.id, outcome);
+        for (id, glance) in past.iter() {
+            if let Ended::Done(score) = glance.ended {
+                retention.add(id, score);
             }
         }
         let cells: Vec<RunId> = retention.there.keys().cloned().collect();
@@ -61,12 +62,11 @@ impl Retention {
         Ok(retention)
     }
 
-    fn add(&mut self, id: &RunId, outcome: &Outcome) -> Option<RunId> {
+    fn add(&mut self, id: &RunId, score: Option<f64>) -> Option<RunId> {
         let Place { cell, training, seed } = self.runs.get(id)?;
         if !Kept::at(&self.cache, training).theta().is_file() {
             return None;
         }
-        let score = outcome.dev.get(&outcome.metric).copied().flatten();
         let (cell, training, seed) = (cell.clone(), training.clone(), *seed);
         let members = self.there.entry(cell.clone()).or_default();
         if members.iter().all(|member| member.training != training) {
@@ -96,7 +96,7 @@ impl Director for Retention {
         if let Note::Ended { id, end, .. } = note
             && let End::Done(outcome) = end.as_ref()
             && self.best.is_some()
-            && let Some(cell) = self.add(id, outcome)
+            && let Some(cell) = self.add(id, outcome.score())
         {
             self.prune(&cell);
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::devices::Found;
-use super::plan::{Judged, judge};
+use super::plan::{Judged, judge, past};
 use super::retention::Retention;
 use super::slots::Wish;
 use super::workspace::{Inputs, Workspace};
@@ -18,14 +18,13 @@ use super::{
     Exit, Places, Refusal, complain, devices, disk, early, inputs, notify, print, progress, slots, split, work,
 };
 use crate::device::Device;
-use crate::device::peak::Peaks;
 use crate::plan::{self, Run, RunId};
 use crate::protocol::Job;
 use crate::record::lock::{Lock, LockError};
 use crate::record::process::Process;
 use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
-use crate::record::{Class, Record};
+use crate::record::{Class, Failure};
 use crate::schedule::local::{self, Director, Interrupts, Options};
 use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
@@ -120,8 +119,8 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     // Before the records are read: another sweep may be about to add to them.
     let lock =
         if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, arguments.take_over)?) };
-    let records = store.read_all()?;
-    let judged = judge(&workspace, &records)?;
+    let (past, rule) = (past(&workspace)?, early::Early::of(&workspace)?);
+    let judged = judge(&workspace, &past, rule.as_ref());
     // Two modes of one sweep may be one run under two names.
     let mut seen = HashSet::new();
     let is_ours = |j: &&Judged| arguments.shard.is_none_or(|shard| shard.takes(j.id));
@@ -185,12 +184,11 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let mut seen = HashSet::new();
     let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
     kinds.try_for_each(|j| job(j.id).map(drop))?;
-    let tickets = work::tickets(&workspace.sweep, &to_do, &Peaks::of(&records));
+    let tickets = work::tickets(&workspace.sweep, &to_do, &past.peaks);
     // Where a rule decides as it goes, it says what comes first.
-    let rule = early::Early::of(&workspace)?;
-    let is_again = |record: &Record| record.failure().is_some() && by_id.contains_key(&record.id);
+    let is_again = |_: &Failure, id: &RunId| by_id.contains_key(id);
     let (mut early, tickets) = match &rule {
-        Some(rule) => rule.director(&workspace, &records, is_again, tickets),
+        Some(rule) => rule.director(&workspace, is_again, tickets),
         None => (None, tickets),
     };
     let limits = limits(arguments, &workspace.sweep.run, to_do.len());
@@ -205,7 +203,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let others: Vec<Process> = store.holders().into_iter().map(|holder| holder.process).collect();
     let mut orders = Orders::new(store, name, &others);
     let mut floor = disk::floor(&workspace);
-    let mut retention = Retention::of(&workspace, &records)?;
+    let mut retention = Retention::of(&workspace, &past)?;
     let mut directors = Directors(vec![&mut orders, &mut floor, &mut retention]);
     directors.0.extend(early.as_mut().map(|early| early as &mut dyn Director));
     let summary = local::run(tickets, &job, store, name, &options, &mut screen, Some(&mut directors));

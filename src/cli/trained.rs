@@ -84,7 +84,7 @@ impl Source {
             let say = format!(
                 "run {} was stopped early by {}, at step {} of {}, and left no model: `sweep run` of a sweep without [stop] \
                  trains it to its end",
-                record.id, stopped.rule, stopped.step, stopped.of
+                record.id, stopped.rule, stopped.at.step, stopped.at.of
             );
             return Err(Refusal(say).into());
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::plan::Judged;
-use super::speeds::{SpeedKey, Speeds};
+use super::speeds::Speeds;
 use crate::device::peak::{Peaks, Shape};
 use crate::plan::point;
 use crate::schedule::{Ease, Ticket};
@@ -12,12 +12,12 @@ use crate::spec::{Order, Sweep};
 /// Tickets of these runs, in the order in which they are to be done; priorities are left to the scheduler.
 /// `peaks` tells what runs like them took of a GPU's memory.
 pub fn tickets(sweep: &Sweep, to_do: &[&Judged], peaks: &Peaks) -> Vec<Ticket> {
-    let mut shapes: HashMap<SpeedKey, u32> = HashMap::new();
+    let mut shapes: HashMap<u64, u32> = HashMap::new();
     let mut footprints: HashMap<Shape, u32> = HashMap::new();
     let mut tickets: Vec<Ticket> = Vec::with_capacity(to_do.len());
     for j in in_order(sweep.run.order, to_do) {
         let next = shapes.len() as u32;
-        let shape = *shapes.entry(Speeds::key(j.run, Some(j.run.method.name.clone()))).or_insert(next);
+        let shape = *shapes.entry(Speeds::keys(j.run)[0]).or_insert(next);
         let (footprint, next) = (Shape::of(j.run, None), footprints.len() as u32);
         let memory = peaks.get(&footprint).map(|mib| mib.ceil() as u32);
         tickets.push(Ticket {

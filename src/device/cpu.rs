@@ -31,6 +31,11 @@ pub fn memory() -> (u64, u64) {
     (bytes("MemAvailable:"), bytes("MemTotal:"))
 }
 
+/// Processes that ran or wanted to, over the last minute.
+pub fn load_average() -> Option<f64> {
+    read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// Ticks since the machine started, of all cores together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
@@ -80,6 +85,6 @@ mod tests {
         let (free, total) = memory();
         assert!(0 < free && free <= total);
         assert!(cores() >= 1 && !name().is_empty());
-        assert!(Times::now().is_some());
+        assert!(Times::now().is_some() && load_average().is_some_and(|load| load >= 0.0));
     }
 }

@@ -21,6 +21,8 @@ pub struct Load {
     pub utilisation: Option<f64>,
     /// Degrees Celsius.
     pub temperature: Option<u32>,
+    /// Of the CPU: processes that ran or wanted to, over the last minute.
+    pub average: Option<f64>,
     /// Processes on a card that are no workers of a sweep, in words.
     pub others: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Loads {
             total: (total > 0).then_some(total),
             utilisation: busy,
             temperature: None,
+            average: cpu::load_average(),
             others: Vec::new(),
         }];
         let cards = self.cards.as_ref().map(|cards| cards.look()).unwrap_or_default();
@@ -82,6 +85,7 @@ fn load(device: &Device) -> Option<Load> {
         total: card.memory.map(|memory| memory.total),
         utilisation: card.utilisation.map(|percent| f64::from(percent) / 100.0),
         temperature: card.temperature,
+        average: None,
         others: card.tenants.iter().filter(|tenant| !is_worker(tenant.pid)).map(|tenant| tenant.describe()).collect(),
     })
 }

@@ -76,7 +76,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::plan::{Choice, Input, Recipe, Run};
-    use crate::record::{FORMAT, Failure, Outcome, Provenance, Record, Stopped};
+    use crate::record::{FORMAT, Failure, Outcome, Provenance, Record, Rung, Stopped};
 
     #[test]
     fn only_what_no_run_goes_on_from_is_left_over() {
@@ -93,11 +93,7 @@ mod tests {
         };
         let stopped = Stopped {
             rule: "asha".into(),
-            step: 1,
-            of: 9,
-            metric: "accuracy".into(),
-            dev: Default::default(),
-            halves: None,
+            at: Rung { step: 1, of: 9, metric: "accuracy".into(), dev: Default::default(), halves: None },
         };
         let ends = [
             End::Done(Outcome::default()),

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::frame::{Finding, analyse, best_of, comparisons_table, example, main_table, runs, summary};
     use crate::record::store::Decided;
-    use crate::record::{End, Stopped};
+    use crate::record::{End, Rung, Stopped};
 
     fn wobble(seed: u64, salt: f64) -> f64 {
         (seed as f64 * 2.7 + salt).sin() * 0.01
@@ -205,7 +205,7 @@ mod tests {
                 if let Some(step) = stop {
                     let dev = record.outcome().unwrap().dev.clone();
                     let (rule, metric) = ("asha".to_owned(), "accuracy".to_owned());
-                    record.end = End::Stopped(Stopped { rule, step, of: 180, metric, dev, halves: None });
+                    record.end = End::Stopped(Stopped { rule, at: Rung { step, of: 180, metric, dev, halves: None } });
                 }
                 records.push(record);
             }

@@ -80,7 +80,7 @@ pub fn runs(records: &[Record]) -> Result<DataFrame> {
         ),
         Column::new("status".into(), text(&|r| status(r).to_owned())),
         Column::new("reason".into(), records.iter().map(reason).collect::<Vec<_>>()),
-        Column::new("stopped_at".into(), records.iter().map(|r| r.stopped().map(|s| s.step)).collect::<Vec<_>>()),
+        Column::new("stopped_at".into(), records.iter().map(|r| r.stopped().map(|s| s.at.step)).collect::<Vec<_>>()),
         Column::new("stopped_score".into(), records.iter().map(stopped_score).collect::<Vec<_>>()),
         Column::new("metric".into(), records.iter().map(|r| r.outcome().map(|o| &*o.metric)).collect::<Vec<_>>()),
         Column::new("score".into(), records.iter().map(|r| r.score().filter(|s| s.is_finite())).collect::<Vec<_>>()),
@@ -138,14 +138,14 @@ fn status(record: &Record) -> &'static str {
 }
 
 fn reason(record: &Record) -> Option<String> {
-    let stopped = record.stopped().map(|s| format!("stopped early by {}, at step {} of {}", s.rule, s.step, s.of));
+    let stopped =
+        record.stopped().map(|s| format!("stopped early by {}, at step {} of {}", s.rule, s.at.step, s.at.of));
     record.failure().map(|failure| failure.sentence()).or(stopped)
 }
 
 /// The headline score at the step where a rule stopped the run: no score of the run that was asked for.
 fn stopped_score(record: &Record) -> Option<f64> {
-    let stopped = record.stopped()?;
-    stopped.dev.get(&stopped.metric).copied().flatten().filter(|s| s.is_finite())
+    record.stopped()?.at.score().filter(|s| s.is_finite())
 }
 
 /// The method's numbers but what the column `p` says, as `fidelity=paper steps=3`.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::store::{explain, make_folder};
 use crate::failpoint;
 use crate::plan::RunId;
-use crate::record::Scores;
+use crate::record::Rung;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -57,16 +57,11 @@ pub enum What {
         how: String,
         next: String,
     },
-    /// A run came to a step at which a rule decides about it, with its dev scores there.
+    /// A run came to a step at which a rule decides about it.
     Reached {
         id: RunId,
-        step: u32,
-        of: u32,
-        metric: String,
-        dev: Scores,
-        /// Over the even and the odd places of the dev set.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        halves: Option<[Scores; 2]>,
+        #[serde(flatten)]
+        rung: Box<Rung>,
     },
     /// Nothing starts for now, and why; or work goes on.
     Held {

@@ -55,10 +55,16 @@ pub enum End {
 
 /// How far a run had come when a rule stopped it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Stopped {
     /// `asha`.
     pub rule: String,
+    #[serde(flatten)]
+    pub at: Rung,
+}
+
+/// A step at which a rule decides about a run, and its scores there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rung {
     /// Steps trained, of those that the whole run has.
     pub step: u32,
     pub of: u32,
@@ -101,6 +107,20 @@ pub struct Outcome {
     pub sharpness: Option<Sharpness>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variance: Vec<UpdateVariance>,
+}
+
+impl Rung {
+    /// The headline dev score, where it is defined.
+    pub fn score(&self) -> Option<f64> {
+        self.dev.get(&self.metric).copied().flatten()
+    }
+}
+
+impl Outcome {
+    /// The headline dev score, where it is defined.
+    pub fn score(&self) -> Option<f64> {
+        self.dev.get(&self.metric).copied().flatten()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,7 +213,6 @@ impl Record {
 
     /// The headline dev score, where the run has one.
     pub fn score(&self) -> Option<f64> {
-        let outcome = self.outcome()?;
-        outcome.dev.get(&outcome.metric).copied().flatten()
+        self.outcome()?.score()
     }
 }

@@ -110,7 +110,7 @@ fn status(record: Option<&Record>, is_spared: bool) -> String {
     };
     match (record.failure(), record.stopped(), record.outcome()) {
         (Some(failure), ..) => failure.cause().to_owned(),
-        (_, Some(stopped), _) => format!("stopped early, step {} of {}", stopped.step, stopped.of),
+        (_, Some(stopped), _) => format!("stopped early, step {} of {}", stopped.at.step, stopped.at.of),
         (.., Some(outcome)) if outcome.collapsed => "done, collapsed".to_owned(),
         _ => "done".to_owned(),
     }

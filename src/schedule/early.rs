@@ -10,7 +10,7 @@ use super::queue::Ticket;
 use super::state::{Event, Note, State};
 use crate::plan::RunId;
 use crate::record::log::{self, What};
-use crate::record::{End, Stopped};
+use crate::record::{End, Rung, Stopped};
 use crate::stop::{Fate, Known, Rule, Sweep};
 
 /// Levels of priority that lie between two of the user's: what is nearer to its end goes first.
@@ -24,8 +24,8 @@ pub struct Early<'a> {
     tickets: HashMap<RunId, Ticket>,
     /// How far each run was admitted.
     admitted: HashMap<RunId, Option<u32>>,
-    /// How far runs without a record have come: what they end as if the rule is done with them.
-    reached: HashMap<RunId, Stopped>,
+    /// How far runs without a record have come.
+    reached: HashMap<RunId, Rung>,
     /// What changed since the scheduler last asked, and what was decided before it first did.
     news: Vec<RunId>,
     decided: Vec<Event>,
@@ -51,10 +51,8 @@ impl<'a> Early<'a> {
             decided: Vec::new(),
         };
         for event in events {
-            if let What::Reached { id, step, of, metric, dev, halves } = &event.what {
-                let (step, of, metric, dev) = (*step, *of, metric.clone(), dev.clone());
-                let rule = early.sweep.stop.name().to_owned();
-                early.reached.insert(id.clone(), Stopped { rule, step, of, metric, dev, halves: halves.clone() });
+            if let What::Reached { id, rung } = &event.what {
+                early.reached.insert(id.clone(), Rung::clone(rung));
             }
         }
         let fates = early.rule.fates(&early.known);
@@ -87,9 +85,10 @@ impl<'a> Early<'a> {
                     self.admitted.insert(id, until);
                 }
                 Fate::Stopped { .. } => {
-                    if let Some(stopped) = self.reached.remove(&id) {
+                    if let Some(at) = self.reached.remove(&id) {
                         self.tickets.remove(&id);
-                        events.push(Event::Retire(id, End::Stopped(stopped)));
+                        let rule = self.sweep.stop.name().to_owned();
+                        events.push(Event::Retire(id, End::Stopped(Stopped { rule, at })));
                     }
                 }
                 Fate::Train { .. } | Fate::Ended | Fate::Waits | Fate::Spared => {}
@@ -114,12 +113,9 @@ impl Director for Early<'_> {
 
     fn note(&mut self, note: &Note) {
         match note {
-            Note::Reached { id, step, of, metric, dev, halves, .. } => {
-                let known = self.known.entry(id.clone()).or_default();
-                known.reach(&self.sweep, *step, metric, dev, halves.as_ref());
-                let rule = self.sweep.stop.name().to_owned();
-                let (metric, dev, halves) = (metric.clone(), dev.clone(), halves.clone());
-                self.reached.insert(id.clone(), Stopped { rule, step: *step, of: *of, metric, dev, halves });
+            Note::Reached { id, rung, .. } => {
+                self.known.entry(id.clone()).or_default().reach(&self.sweep, rung);
+                self.reached.insert(id.clone(), Rung::clone(rung));
                 self.news.push(id.clone());
             }
             Note::Ended { id, end, .. } => {

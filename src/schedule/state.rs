@@ -4,10 +4,13 @@
 //! A slot is a place for one worker process on a device. Runs are handed out in the order of the queue. A worker that
 //! dies is replaced; what becomes of its run says the policy for that class of failure.
 
+mod endings;
+mod handing_out;
 mod memory;
 mod note;
 mod running;
 mod slot;
+mod stopping;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,12 +21,12 @@ pub use slot::Place;
 use slot::{Seat, Slot};
 
 use super::estimate::Measured;
-use super::policy::{self, History, Next};
-use super::queue::{Ease, Queue, Ticket};
+use super::policy::History;
+use super::queue::{Queue, Ticket};
 use crate::plan::RunId;
 use crate::protocol::Message;
 use crate::record::log::What;
-use crate::record::{Class, End, Failure, Provenance};
+use crate::record::{Class, End, Provenance};
 
 /// Workers of one slot that may die in a row without ever becoming ready.
 const STRIKES: u32 = 3;
@@ -291,18 +294,11 @@ impl State {
                 }
             }
             Message::Paused { id, step } => self.paused(worker, &id, step, out),
-            Message::Reached { id, step, of, metric, dev, halves, made } => {
+            Message::Reached { id, rung, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
                     self.parked.insert(id.clone(), (running.ticket, *made));
-                    out.push(Command::Append(What::Reached {
-                        id: id.clone(),
-                        step,
-                        of,
-                        metric: metric.clone(),
-                        dev: dev.clone(),
-                        halves: halves.clone(),
-                    }));
-                    out.push(Command::Show(Note::Reached { slot, id, step, of, metric, dev, halves }));
+                    out.push(Command::Append(What::Reached { id: id.clone(), rung: rung.clone() }));
+                    out.push(Command::Show(Note::Reached { slot, id, rung }));
                 }
             }
             // Answers to orders that a sweep does not give.
@@ -346,390 +342,8 @@ impl State {
         }
     }
 
-    /// A failed attempt: the end of its run, or another follows.
-    fn fail(
-        &mut self,
-        slot: usize,
-        running: Running,
-        failure: Failure,
-        made: Provenance,
-        now: Duration,
-        out: &mut Vec<Command>,
-    ) {
-        let class = failure.class();
-        let shared = self.others_on(slot) > 0;
-        let history = self.histories.entry(running.ticket.id.clone()).or_default();
-        let next = policy::next(class, &running.ticket, history, shared || running.was_shared, !self.limits.oom_fails);
-        if next == Next::Fail {
-            return self.end(slot, running, End::Failed(failure), made, now, out);
-        }
-        let Ticket { id, attempt, .. } = &running.ticket;
-        let next_in_words = policy::in_words(&next);
-        out.push(Command::Append(What::PutBack {
-            id: id.clone(),
-            attempt: *attempt,
-            how: class.name().to_owned(),
-            next: next_in_words.clone(),
-        }));
-        out.push(Command::Show(Note::PutBack {
-            slot,
-            id: id.clone(),
-            failure: Box::new(failure),
-            next: next_in_words,
-        }));
-        let again = Ticket { attempt: attempt + 1, ..running.ticket.clone() };
-        match next {
-            // A sweep that is stopping leaves it for the next call.
-            _ if self.draining.is_some() => self.counts.paused += 1,
-            Next::Ease(ease @ Ease::Again) => self.queue.push(Ticket { ease, ..again }),
-            Next::Ease(ease) => self.queue.push_front(Ticket { ease, ..again }),
-            _ => self.queue.push_front(again),
-        }
-    }
-
-    fn end(
-        &mut self,
-        slot: usize,
-        running: Running,
-        end: End,
-        made: Provenance,
-        now: Duration,
-        out: &mut Vec<Command>,
-    ) {
-        let id = running.ticket.id.clone();
-        self.histories.remove(&id);
-        let seconds = running.seconds_so_far(now);
-        let how = match &end {
-            End::Done(_) => "done",
-            End::Failed(failure) => failure.cause(),
-            End::Stopped(_) => "stopped",
-        };
-        match &end {
-            End::Done(_) => self.counts.done += 1,
-            End::Failed(_) => self.counts.failed += 1,
-            End::Stopped(_) => self.counts.stopped += 1,
-        }
-        self.judge_first(&end);
-        let end = Box::new(end);
-        // The record first: a log that tells of an end without a record would lie.
-        out.push(Command::Write(id.clone(), end.clone(), Box::new(made)));
-        out.push(Command::Append(What::Ended { id: id.clone(), how: how.to_owned(), seconds }));
-        let left = self.eta(now);
-        out.push(Command::Show(Note::Ended { slot, id, end, seconds, left }));
-        self.give_up_if_hopeless(out);
-    }
-
-    /// Keeps what the first runs died of, as long as all of them did. Divergence is a result, and cancelling no error.
-    fn judge_first(&mut self, end: &End) {
-        let Some(errors) = &mut self.first_errors else { return };
-        match end {
-            End::Failed(failure) if !matches!(failure.class(), Class::Diverged | Class::Cancelled) => {
-                // Numbers, such as addresses and sizes, differ between deaths of one cause.
-                let text = failure.sentence();
-                let same = text.lines().next().unwrap_or_default().replace(|c: char| c.is_ascii_digit(), "");
-                errors.push(format!("{}: {same}", failure.cause()));
-            }
-            _ => self.first_errors = None,
-        }
-        if self.first_errors.as_ref().is_some_and(|errors| errors.len() > FIRST) {
-            self.first_errors = None;
-        }
-    }
-
-    fn give_up_if_hopeless(&mut self, out: &mut Vec<Command>) {
-        if self.draining.is_some() {
-            return;
-        }
-        let failed = self.counts.failed;
-        let why = match (&self.first_errors, self.limits.max_fail) {
-            (_, Some(most)) if failed >= most.max(1) => format!("{failed} runs failed, and max_fail is {most}"),
-            (Some(errors), _) if errors.len() == FIRST && errors.iter().all(|error| *error == errors[0]) => {
-                format!("the first {FIRST} runs all failed alike")
-            }
-            _ => return,
-        };
-        // With nothing left there is nothing to give up.
-        if !self.queue.is_empty() || self.is_anything_running() {
-            self.drain(Finish::TooManyFailed(why), out);
-        }
-    }
-
-    /// Starts nothing more, and asks what runs to come to a checkpoint.
-    fn drain(&mut self, finish: Finish, out: &mut Vec<Command>) {
-        let running = self.pause_all(out);
-        out.push(Command::Show(Note::Stopping { why: finish.clone(), running }));
-        self.draining = Some(finish);
-    }
-
-    /// How many run and were asked.
-    fn pause_all(&mut self, out: &mut Vec<Command>) -> usize {
-        let mut running = 0;
-        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.running().is_some()) {
-            running += 1;
-            if !std::mem::replace(&mut slot.pausing, true) {
-                out.push(Command::Pause(Worker { slot: index, life: slot.life }));
-            }
-        }
-        running
-    }
-
-    fn interrupt(&mut self, out: &mut Vec<Command>) {
-        if self.draining.is_none() {
-            return self.drain(Finish::Interrupted, out);
-        }
-        let workers = self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot.seat, Seat::Empty));
-        out.extend(workers.map(|(slot, found)| Command::Kill(Worker { slot, life: found.life })));
-        self.finish(Finish::Interrupted, out);
-    }
-
-    /// Looks for runs that take too long, and whether time is up.
-    fn watch(&mut self, now: Duration, out: &mut Vec<Command>) {
-        let Limits { timeout, stall, budget, .. } = self.limits;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let worker = Worker { slot: index, life: slot.life };
-            let Some(running) = slot.running_mut().filter(|running| running.doom.is_none()) else { continue };
-            let over =
-                |limit: Option<Duration>, since: Duration| limit.filter(|&limit| now.saturating_sub(since) > limit);
-            let why = if let Some(limit) = over(timeout, running.since) {
-                format!("it took longer than timeout = {} allows", in_words(limit))
-            } else if let Some(limit) = over(stall, running.heard) {
-                format!("its worker said nothing for {} (stall)", in_words(limit))
-            } else {
-                continue;
-            };
-            running.doom = Some(Failure::TimedOut { message: why });
-            out.push(Command::Kill(worker));
-        }
-        if self.draining.is_none() && budget.is_some_and(|budget| now >= budget) {
-            self.drain(Finish::OutOfTime, out);
-        }
-    }
-
-    fn cancel(&mut self, id: &RunId, out: &mut Vec<Command>) {
-        let is_it = |slot: &&mut Slot| slot.waiting.as_ref().is_some_and(|ticket| ticket.id == *id);
-        let reserved = self.slots.iter_mut().find(is_it).and_then(|slot| slot.waiting.take()).map(|ticket| *ticket);
-        let parked = |state: &mut State| state.parked.remove(id).map(|(ticket, _)| ticket);
-        let waiting = reserved.or_else(|| self.queue.take(id)).or_else(|| parked(self));
-        if let Some(ticket) = waiting {
-            self.counts.failed += 1;
-            let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
-            out.push(Command::Write(id.clone(), Box::new(End::Failed(Failure::Cancelled)), Box::new(made)));
-            let how = Failure::Cancelled.cause().to_owned();
-            out.push(Command::Append(What::Ended { id: id.clone(), how, seconds: 0.0 }));
-            out.push(Command::Show(Note::Cancelled { id: id.clone() }));
-            return;
-        }
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let worker = Worker { slot: index, life: slot.life };
-            if let Some(running) = slot.running_mut().filter(|running| running.ticket.id == *id) {
-                running.doom = Some(Failure::Cancelled);
-                out.push(Command::Kill(worker));
-            }
-        }
-    }
-
-    fn hold(&mut self, why: String, out: &mut Vec<Command>) {
-        if self.held.is_some() || self.draining.is_some() {
-            return;
-        }
-        let running = self.pause_all(out);
-        out.push(Command::Append(What::Held { why: why.clone() }));
-        out.push(Command::Show(Note::Held { why: why.clone(), running }));
-        self.held = Some(why);
-    }
-
-    fn release(&mut self, out: &mut Vec<Command>) {
-        if self.held.take().is_some() {
-            out.push(Command::Append(What::Released));
-            out.push(Command::Show(Note::Released));
-        }
-    }
-
-    /// Ends a run that a rule wants no more of; it waits for its decision, or for its turn.
-    fn retire(&mut self, id: &RunId, end: End, out: &mut Vec<Command>) {
-        let of_queue = |ticket: Ticket| {
-            let made = Provenance { attempt: ticket.attempt, ..Provenance::default() };
-            (ticket, made)
-        };
-        let waits = self.parked.remove(id).or_else(|| self.queue.take(id).map(of_queue));
-        let is_running = self.slots.iter().filter_map(Slot::running).any(|running| running.ticket.id == *id);
-        let made = match waits {
-            Some((_, made)) => made,
-            None if is_running => return,
-            // It was parked when an earlier coordinator went.
-            None => {
-                self.counts.total += 1;
-                Provenance { attempt: 1, ..Provenance::default() }
-            }
-        };
-        let how = match &end {
-            End::Stopped(stopped) => stopped.rule.clone(),
-            End::Done(_) => "done".to_owned(),
-            End::Failed(failure) => failure.cause().to_owned(),
-        };
-        self.counts.stopped += 1;
-        out.push(Command::Write(id.clone(), Box::new(end), Box::new(made)));
-        out.push(Command::Append(What::Ended { id: id.clone(), how: "stopped".to_owned(), seconds: 0.0 }));
-        out.push(Command::Show(Note::Retired { id: id.clone(), rule: how }));
-    }
-
-    fn bury(&mut self, worker: Worker, exit: &Exit, now: Duration, out: &mut Vec<Command>) {
-        let slot = worker.slot;
-        self.slots[slot].pausing = false;
-        match std::mem::take(&mut self.slots[slot].seat) {
-            Seat::Running(mut running) => {
-                let failure = running.doom.take().unwrap_or_else(|| exit.cause());
-                let made = Provenance {
-                    seconds: running.seconds(now),
-                    attempt: running.ticket.attempt,
-                    micro_batch: running.ticket.micro_batch(),
-                    ..self.slots[slot].made.clone()
-                };
-                self.fail(slot, *running, failure, made, now, out);
-            }
-            Seat::Starting => self.slots[slot].strikes += 1,
-            Seat::Idle | Seat::Leaving | Seat::Empty => {}
-        }
-        if self.slots[slot].is_given_up()
-            && let Some(ticket) = self.slots[slot].waiting.take()
-        {
-            self.queue.push_front(*ticket);
-        }
-        if self.slots[slot].is_given_up() && self.slots.iter().any(|slot| !slot.is_given_up()) {
-            let said = if exit.tail.is_empty() { String::new() } else { format!(": {}", exit.tail) };
-            out.push(Command::Show(Note::Warning(format!(
-                "slot {slot} is given up: {STRIKES} workers in a row ended before they were ready, the last one {}{said}",
-                exit.how
-            ))));
-        }
-    }
-
-    fn others_on(&self, slot: usize) -> usize {
-        let device = self.slots[slot].place.device;
-        let others =
-            self.slots.iter().enumerate().filter(|&(index, other)| index != slot && other.place.device == device);
-        others.filter(|(_, other)| other.running().is_some()).count()
-    }
-
-    /// Hands work to every worker that has none, and starts workers where there is more.
-    fn feed(&mut self, now: Duration, out: &mut Vec<Command>) {
-        if self.held.is_some() || self.draining.is_some() {
-            return;
-        }
-        for slot in 0..self.slots.len() {
-            if matches!(self.slots[slot].seat, Seat::Idle) {
-                self.hand_out(slot, now, out);
-            }
-        }
-        let starting = self.slots.iter().filter(|slot| matches!(slot.seat, Seat::Starting | Seat::Leaving)).count();
-        let mut wanted = self.queue.len().saturating_sub(starting);
-        for slot in 0..self.slots.len() {
-            let is_free = matches!(self.slots[slot].seat, Seat::Empty) && !self.slots[slot].is_given_up();
-            // The worker of a run that waits may have died meanwhile.
-            let waits = self.slots[slot].waiting.is_some();
-            let is_wanted = waits || (wanted > 0 && self.may_start_on(slot));
-            if is_wanted && is_free && !self.is_reserved(slot) {
-                wanted = wanted.saturating_sub(1);
-                let place = &mut self.slots[slot];
-                place.life += 1;
-                place.held = 0;
-                place.seat = Seat::Starting;
-                out.push(Command::Spawn(Worker { slot, life: place.life }));
-            }
-        }
-    }
-
-    /// Whether a run has, or waits for, the whole device of a slot, and lies in another slot.
-    fn is_reserved(&self, slot: usize) -> bool {
-        let device = self.slots[slot].place.device;
-        let same = |&(index, other): &(usize, &Slot)| index != slot && other.place.device == device;
-        self.slots.iter().enumerate().filter(same).any(|(_, other)| other.has_device_alone())
-    }
-
-    fn hand_out(&mut self, slot: usize, now: Duration, out: &mut Vec<Command>) {
-        if self.is_reserved(slot) {
-            return;
-        }
-        let left = self.limits.budget.map(|budget| budget.saturating_sub(now).as_secs_f64());
-        let measured = &self.measured;
-        let in_time = |ticket: &Ticket| left.is_none_or(|left| measured.of(ticket).is_none_or(|takes| takes <= left));
-        // What was reserved for this slot comes first.
-        let next = match self.slots[slot].waiting.take() {
-            Some(ticket) => Some(*ticket),
-            None => self.queue.take_first(in_time),
-        };
-        let Some(ticket) = next else { return };
-        if !self.make_room(slot, &ticket, out) {
-            // The others on this device come to their ends first.
-            self.slots[slot].waiting = Some(Box::new(ticket));
-            return;
-        }
-        self.hold_memory(slot, &ticket);
-        let id = ticket.id.clone();
-        let errand =
-            Errand { id: id.clone(), attempt: ticket.attempt, until: ticket.until, micro_batch: ticket.micro_batch() };
-        out.push(Command::Append(What::Started { id: id.clone(), slot, attempt: ticket.attempt }));
-        out.push(Command::Train(Worker { slot, life: self.slots[slot].life }, errand));
-        out.push(Command::Show(Note::Started { slot, id, attempt: ticket.attempt }));
-        let alone = self.goes_alone(slot, &ticket);
-        self.slots[slot].seat = Seat::Running(Box::new(Running::new(ticket, alone, now)));
-        let device = self.slots[slot].place.device;
-        if self.others_on(slot) > 0 {
-            let on_device = self.slots.iter_mut().filter(|other| other.place.device == device);
-            on_device.filter_map(Slot::running_mut).for_each(|running| running.was_shared = true);
-        }
-    }
-
     fn is_anything_running(&self) -> bool {
         self.slots.iter().any(|slot| slot.running().is_some() || slot.waiting.is_some())
-    }
-
-    /// Ends the sweep if nothing runs and nothing will; `exit` is how the last worker died, if one just did.
-    fn finish_if_over(&mut self, exit: &Exit, out: &mut Vec<Command>) {
-        if self.finished || self.slots.iter().any(|slot| slot.running().is_some()) {
-            return;
-        }
-        let finish = if let Some(finish) = self.draining.clone() {
-            finish
-        } else if self.held.is_some() {
-            return;
-        } else if self.queue.is_empty() && self.slots.iter().all(|slot| slot.waiting.is_none()) {
-            if self.open {
-                return; // the rule is about to say
-            }
-            if self.parked.is_empty() { Finish::Complete } else { Finish::Interrupted }
-        } else if self.slots.iter().all(Slot::is_given_up) {
-            Finish::NoWorkers(exit.clone())
-        } else if self.is_out_of_time() {
-            Finish::OutOfTime
-        } else {
-            return; // somebody is starting
-        };
-        self.finish(finish, out);
-    }
-
-    /// Whether workers wait, and nothing that is left fits into the time that is left.
-    fn is_out_of_time(&self) -> bool {
-        let coming = |slot: &Slot| matches!(slot.seat, Seat::Starting | Seat::Leaving) || slot.waiting.is_some();
-        let has_idle = self.slots.iter().any(|slot| matches!(slot.seat, Seat::Idle));
-        self.limits.budget.is_some() && has_idle && !self.slots.iter().any(coming)
-    }
-
-    fn finish(&mut self, finish: Finish, out: &mut Vec<Command>) {
-        let Counts { done, failed, stopped, total, .. } = self.counts;
-        let left = total - done - failed - stopped;
-        out.push(Command::Append(What::Finished { done, failed, left }));
-        out.push(Command::Finish(finish));
-        self.finished = true;
-    }
-}
-
-/// `90 s`, `15 min`, `2 h`.
-fn in_words(limit: Duration) -> String {
-    match limit.as_secs() {
-        s if s >= 7200 && s % 3600 == 0 => format!("{} h", s / 3600),
-        s if s >= 120 && s % 60 == 0 => format!("{} min", s / 60),
-        _ => format!("{} s", limit.as_secs_f64()),
     }
 }
 

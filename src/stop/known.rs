@@ -6,7 +6,7 @@ use super::Sweep;
 use crate::plan::RunId;
 use crate::record::log::{Event, What};
 use crate::record::store::{Select, Stop};
-use crate::record::{End, Record, Scores};
+use crate::record::{End, Record, Rung, Scores};
 
 /// What is known of one run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,8 +31,8 @@ pub fn known<'a>(
 ) -> HashMap<RunId, Known> {
     let mut known: HashMap<RunId, Known> = HashMap::new();
     for event in events {
-        if let What::Reached { id, step, metric, dev, halves, .. } = &event.what {
-            known.entry(id.clone()).or_default().reach(sweep, *step, metric, dev, halves.as_ref());
+        if let What::Reached { id, rung } = &event.what {
+            known.entry(id.clone()).or_default().reach(sweep, rung);
         }
     }
     for record in records {
@@ -43,8 +43,8 @@ pub fn known<'a>(
 
 impl Known {
     /// Learns of the scores at a step.
-    pub fn reach(&mut self, sweep: &Sweep, step: u32, metric: &str, dev: &Scores, halves: Option<&[Scores; 2]>) {
-        self.rungs.insert(step, sweep.score(metric, dev, halves));
+    pub fn reach(&mut self, sweep: &Sweep, rung: &Rung) {
+        self.rungs.insert(rung.step, sweep.score(&rung.metric, &rung.dev, rung.halves.as_ref()));
     }
 
     /// Learns that it will never have a score.
@@ -57,7 +57,7 @@ impl Known {
         match end {
             End::Done(o) => self.end = Some(Ended::Scored(sweep.score(&o.metric, &o.dev, o.halves.as_ref()))),
             End::Failed(_) => self.end = Some(Ended::Failed),
-            End::Stopped(s) => self.reach(sweep, s.step, &s.metric, &s.dev, s.halves.as_ref()),
+            End::Stopped(stopped) => self.reach(sweep, &stopped.at),
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn ending(end: &End) -> Ending {
             Ending { kind, word: failure.cause(), why: Some(failure.sentence()) }
         }
         End::Stopped(stopped) => {
-            let why = format!("by {} after {} of {} steps", stopped.rule, stopped.step, stopped.of);
+            let why = format!("by {} after {} of {} steps", stopped.rule, stopped.at.step, stopped.at.of);
             Ending { kind: Kind::Ended, word: "stopped", why: Some(why) }
         }
     }
@@ -36,17 +36,13 @@ pub fn ending(end: &End) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Stopped;
+    use crate::record::{Rung, Stopped};
 
     #[test]
     fn what_ended_on_purpose_is_no_failure() {
         let stopped = Stopped {
             rule: "asha".into(),
-            step: 40,
-            of: 120,
-            metric: "accuracy".into(),
-            dev: Default::default(),
-            halves: None,
+            at: Rung { step: 40, of: 120, metric: "accuracy".into(), dev: Default::default(), halves: None },
         };
         let ends = [End::Failed(Failure::Cancelled), End::Stopped(stopped), End::Failed(Failure::Diverged { step: 1 })];
         let told = ends.each_ref().map(ending);

@@ -14,7 +14,7 @@ use super::series::{self, Clock};
 use super::tensorboard::{experiment_content, file_name};
 use crate::frame::read_steps;
 use crate::plan::{Run, RunId};
-use crate::record::{End, Scores};
+use crate::record::{End, Rung};
 use crate::schedule::Note;
 
 /// Writes what the scheduler tells: each attempt at a run has a file. A file that cannot be written costs the picture
@@ -68,7 +68,7 @@ impl Live {
                 self.open.remove(id);
                 (id, Ok(()))
             }
-            Note::Reached { id, step, metric, dev, .. } => (id, self.reach(id, *step, metric, dev)),
+            Note::Reached { id, rung, .. } => (id, self.reach(id, rung)),
             _ => return None,
         };
         let error = done.err()?;
@@ -110,10 +110,10 @@ impl Live {
     }
 
     /// It waits for a rule's decision, and goes on in another file, if it does.
-    fn reach(&mut self, id: &RunId, step: u32, metric: &str, dev: &Scores) -> io::Result<()> {
+    fn reach(&mut self, id: &RunId, rung: &Rung) -> io::Result<()> {
         let Some(mut growing) = self.open.remove(id) else { return Ok(()) };
-        if let Some(score) = dev.get(metric).copied().flatten() {
-            growing.events.scalar(now(), step, &format!("dev/{}", part(metric)), score);
+        if let Some(score) = rung.score() {
+            growing.events.scalar(now(), rung.step, &format!("dev/{}", part(&rung.metric)), score);
         }
         growing.flush()
     }

@@ -73,8 +73,8 @@ pub fn of_end(end: &End, clock: &Clock) -> Vec<Point> {
         End::Done(outcome) => of_outcome(outcome, clock),
         // Of a run that a rule stopped, scores on the way and no headline: it is no result of the whole run.
         End::Stopped(stopped) => {
-            let dev = scores(&stopped.dev).filter_map(|(metric, score)| Some((format!("dev/{metric}"), score?)));
-            dev.map(|(tag, value)| Point { tag, step: stopped.step, value, time: clock.ended }).collect()
+            let dev = scores(&stopped.at.dev).filter_map(|(metric, score)| Some((format!("dev/{metric}"), score?)));
+            dev.map(|(tag, value)| Point { tag, step: stopped.at.step, value, time: clock.ended }).collect()
         }
         End::Failed(_) => Vec::new(),
     }
@@ -95,7 +95,7 @@ fn of_outcome(outcome: &Outcome, clock: &Clock) -> Vec<Point> {
     if outcome.epochs.last().is_none_or(|epoch| epoch.step != last) {
         scores(&outcome.dev).for_each(|(metric, score)| add(format!("dev/{metric}"), last, score, time));
     }
-    add(SCORE.to_owned(), last, outcome.dev.get(&outcome.metric).copied().flatten(), time);
+    add(SCORE.to_owned(), last, outcome.score(), time);
     for other in &outcome.elsewhere {
         let task = format!("{}/{}", other.way.word(), part(&other.task));
         scores(&other.dev).for_each(|(metric, score)| add(format!("{task}/{metric}"), last, score, time));
@@ -128,7 +128,7 @@ fn scores(scores: &Scores) -> impl Iterator<Item = (String, Option<f64>)> {
 pub fn metric(end: &End) -> Option<&str> {
     match end {
         End::Done(outcome) => Some(&outcome.metric),
-        End::Stopped(stopped) => Some(&stopped.metric),
+        End::Stopped(stopped) => Some(&stopped.at.metric),
         End::Failed(_) => None,
     }
 }
@@ -137,7 +137,7 @@ pub fn metric(end: &End) -> Option<&str> {
 pub fn last_step(end: &End) -> u32 {
     match end {
         End::Done(outcome) => outcome.steps,
-        End::Stopped(stopped) => stopped.step,
+        End::Stopped(stopped) => stopped.at.step,
         End::Failed(_) => 0,
     }
 }
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::frame::example;
-    use crate::record::{Failure, Stopped};
+    use crate::record::{Failure, Rung, Stopped};
 
     #[test]
     fn epochs_lie_between_begin_and_end_and_undefined_scores_are_left_out() {
@@ -177,11 +177,7 @@ mod tests {
         let dev = [("accuracy".to_owned(), Some(0.5)), ("f1".to_owned(), None)].into();
         record.end = End::Stopped(Stopped {
             rule: "asha".into(),
-            step: 4,
-            of: 10,
-            metric: "accuracy".into(),
-            dev,
-            halves: None,
+            at: Rung { step: 4, of: 10, metric: "accuracy".into(), dev, halves: None },
         });
         let points = of_end(&record.end, &clock);
         assert_eq!(points.iter().map(|p| (&*p.tag, p.step, p.value)).collect::<Vec<_>>(), [("dev/accuracy", 4, 0.5)]);

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
 use super::app::{App, Focus, Mode, clock};
 use super::grid::Mark;
-use crate::device;
+use crate::device::Load;
 use crate::record::live::{Running, Slot, Verdict, seconds_since};
 
 /// Below these, only a line or two are shown.
@@ -110,11 +110,11 @@ fn draw_head(app: &App, frame: &mut Frame, area: Rect) {
         ]),
         bar,
     );
-    frame.render_widget(Line::styled(load_line(app), QUIET), load);
+    frame.render_widget(Line::styled(load_line(app, load.width), QUIET), load);
 }
 
-/// `33 runs/h  245 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB`.
-fn load_line(app: &App) -> String {
+/// `33 runs/h  245 ex/s  cpu 97 % load 3.1 2.1/7.6 GiB`: as much of it as fits.
+fn load_line(app: &App, width: u16) -> String {
     let mut said = Vec::new();
     let per_hour: f64 = app
         .at_work()
@@ -132,25 +132,34 @@ fn load_line(app: &App) -> String {
     if examples > 0.0 {
         said.push(format!("{examples:.0} ex/s"));
     }
-    let load = app.facts.load;
-    said.extend(load.busy.map(|busy| format!("CPU {:.0} %", busy * 100.0)));
-    said.extend(load.average.map(|average| format!("load {average:.1}")));
-    said.extend(load.memory.map(|(used, all)| format!("memory {used:.1}/{all:.1} GiB")));
-    said.extend(app.facts.cards.iter().map(card));
-    said.join("  ")
+    said.extend(app.facts.loads.iter().map(device));
+    let mut line = String::new();
+    for part in said {
+        let gap = if line.is_empty() { "" } else { "  " };
+        if (line.chars().count() + gap.len() + part.chars().count()) > usize::from(width) {
+            break;
+        }
+        line = line + gap + &part;
+    }
+    line
 }
 
 /// `cuda:0 87 % 41/80 GiB 61 °C`.
-fn card(card: &device::Load) -> String {
+fn device(load: &Load) -> String {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let mut said = card.label.clone();
-    if let Some(share) = card.utilisation {
+    let mut said = load.label.clone();
+    if let Some(share) = load.utilisation {
         said += &format!(" {:.0} %", share * 100.0);
     }
-    if let (Some(used), Some(total)) = (card.used, card.total) {
-        said += &format!(" {:.0}/{:.0} GiB", gib(used), gib(total));
+    if let Some(average) = load.average {
+        said += &format!(" load {average:.1}");
     }
-    if let Some(degrees) = card.temperature {
+    if let (Some(used), Some(total)) = (load.used, load.total) {
+        // Of a small memory tenths count.
+        let tenths = usize::from(total < 20 << 30);
+        said += &format!(" {:.tenths$}/{:.tenths$} GiB", gib(used), gib(total));
+    }
+    if let Some(degrees) = load.temperature {
         said += &format!(" {degrees} °C");
     }
     said

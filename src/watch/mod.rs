@@ -6,7 +6,6 @@
 mod app;
 mod draw;
 mod grid;
-mod load;
 mod log;
 mod source;
 

@@ -8,7 +8,6 @@ use anyhow::Result;
 use rayon::prelude::*;
 
 use super::grid::{Grid, Mark};
-use super::load::{Load, Meter};
 use super::log::{Tail, Words};
 use crate::device;
 use crate::plan::{RunId, labels};
@@ -28,9 +27,8 @@ pub struct Facts {
     pub ends: HashMap<RunId, String>,
     /// The coordinators that ever worked on it.
     pub seen: Vec<Seen>,
-    pub load: Load,
-    /// The GPUs of this machine.
-    pub cards: Vec<device::Load>,
+    /// This machine's CPU and its GPUs.
+    pub loads: Vec<device::Load>,
 }
 
 /// Reads them.
@@ -38,8 +36,7 @@ pub struct Source {
     store: Store,
     manifest: Manifest,
     facts: Facts,
-    meter: Meter,
-    cards: device::Loads,
+    devices: device::Loads,
     /// The event logs by name, each with the beginning of a line that has not come whole.
     logs: HashMap<String, (Tail, Vec<u8>)>,
 }
@@ -54,8 +51,8 @@ impl Source {
             labels: labels(manifest.runs.iter().map(|(id, run)| (id, run))),
             ..Facts::default()
         };
-        let cards = device::Loads::new();
-        let mut source = Source { store, manifest, facts, meter: Meter::default(), cards, logs: HashMap::new() };
+        let devices = device::Loads::new();
+        let mut source = Source { store, manifest, facts, devices, logs: HashMap::new() };
         source.find_logs(true)?;
         source.read_records()?;
         source.look()?;
@@ -104,9 +101,7 @@ impl Source {
         }
         self.facts.seen = self.store.seen(&self.facts.sweep, &self.store.holders());
         self.mark_running();
-        self.facts.load = self.meter.look();
-        // The first is the CPU.
-        self.facts.cards = self.cards.look().into_iter().skip(1).collect();
+        self.facts.loads = self.devices.look();
         Ok(())
     }
 
@@ -185,7 +180,10 @@ pub fn ended(record: &Record) -> (Mark, String) {
         return (mark, format!("{}: {}", failure.cause(), sentence.lines().next().unwrap_or_default()));
     }
     if let Some(stopped) = record.stopped() {
-        return (Mark::Stopped, format!("stopped by {} at step {} of {}", stopped.rule, stopped.step, stopped.of));
+        return (
+            Mark::Stopped,
+            format!("stopped by {} at step {} of {}", stopped.rule, stopped.at.step, stopped.at.of),
+        );
     }
     let metric = record.outcome().map_or("", |outcome| outcome.metric.as_str());
     let score = record.score().map_or_else(|| "undefined".to_owned(), |score| format!("{score:.4}"));

@@ -148,9 +148,7 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Me
         Ok(Ending::Done(outcome)) => Message::Done { id, outcome: Box::new(outcome), made },
         Ok(Ending::Diverged { step }) => Message::Failed { id, failure: Failure::Diverged { step }, made },
         Ok(Ending::Paused { step }) => Message::Paused { id, step },
-        Ok(Ending::Reached { step, of, metric, dev, halves }) => {
-            Message::Reached { id, step, of, metric, dev, halves: Some(halves), made }
-        }
+        Ok(Ending::Reached(rung)) => Message::Reached { id, rung, made },
         Err(error) => Message::Failed { id, failure: fault::of_error(&error), made },
     }
 }

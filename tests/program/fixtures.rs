@@ -76,7 +76,7 @@ fn ends_of_version_2_are_read() {
         let records = store.read_all().expect("records");
         let stopped: Vec<_> = records.iter().filter_map(|record| record.stopped()).collect();
         assert_eq!(
-            stopped.iter().map(|s| (&*s.rule, s.step, s.of)).collect::<Vec<_>>(),
+            stopped.iter().map(|s| (&*s.rule, s.at.step, s.at.of)).collect::<Vec<_>>(),
             [("asha", 5, 10)],
             "{version}"
         );

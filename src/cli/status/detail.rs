@@ -166,7 +166,9 @@ fn told(what: &What, labels: &HashMap<RunId, String>) -> String {
         What::Ended { id, how, seconds } => format!("{}  {how} after {}", run(id), duration(*seconds)),
         What::Paused { id, step } => format!("{}  put aside at step {step}", run(id)),
         What::PutBack { id, attempt, how, next } => format!("{}  attempt {attempt} failed ({how}): {next}", run(id)),
-        What::Reached { id, step, of, .. } => format!("{}  waits at step {step} of {of} for its rule", run(id)),
+        What::Reached { id, rung } => {
+            format!("{}  waits at step {} of {} for its rule", run(id), rung.step, rung.of)
+        }
         What::Held { why } => format!("paused: {why}"),
         What::Released => "goes on".to_owned(),
         What::Finished { done, failed, left } => format!("ended: {done} done, {failed} failed, {left} left"),

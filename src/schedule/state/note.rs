@@ -3,7 +3,7 @@
 use crate::plan::RunId;
 use crate::protocol::Message;
 use crate::record::log::What;
-use crate::record::{End, Failure, Provenance, Scores};
+use crate::record::{End, Failure, Provenance, Rung};
 use crate::schedule::queue::Ticket;
 
 use super::Place;
@@ -142,11 +142,7 @@ pub enum Note {
     Reached {
         slot: usize,
         id: RunId,
-        step: u32,
-        of: u32,
-        metric: String,
-        dev: Scores,
-        halves: Option<[Scores; 2]>,
+        rung: Box<Rung>,
     },
     /// An attempt failed, and what is done next.
     PutBack {

@@ -6,7 +6,6 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::super::app::Act;
 use super::super::grid::tests::run;
 use super::super::grid::{Grid, Mark};
-use super::super::load::Load;
 use super::super::source::Facts;
 use super::*;
 use crate::plan::{Run, RunId, labels};
@@ -59,16 +58,28 @@ fn facts() -> Facts {
         labels,
         ends: [(runs[1].0.clone(), "crashed: it burned".to_owned())].into(),
         seen: vec![Seen { live, verdict: Verdict::Running { silent: None } }],
-        load: Load { busy: Some(0.97), average: Some(3.1), memory: Some((2.1, 7.6)) },
-        cards: vec![device::Load {
-            label: "cuda:0".into(),
-            hardware: "a card".into(),
-            used: Some(41 << 30),
-            total: Some(80 << 30),
-            utilisation: Some(0.87),
-            temperature: Some(61),
-            others: Vec::new(),
-        }],
+        loads: vec![
+            Load {
+                label: "cpu".into(),
+                hardware: "a processor".into(),
+                used: Some((21 << 30) / 10),
+                total: Some((76 << 30) / 10),
+                utilisation: Some(0.97),
+                average: Some(3.1),
+                temperature: None,
+                others: Vec::new(),
+            },
+            Load {
+                label: "cuda:0".into(),
+                hardware: "a card".into(),
+                used: Some(41 << 30),
+                total: Some(80 << 30),
+                utilisation: Some(0.87),
+                average: None,
+                temperature: Some(61),
+                others: Vec::new(),
+            },
+        ],
     }
 }
 
@@ -103,7 +114,7 @@ fn a_small_terminal_shows_all_that_matters() {
         "
 quickstart  running  process 4242 on box
 ━━━━━────────── 5/15, about 12:30 left
-33 runs/h  120 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB
+33 runs/h  120 ex/s  cpu 97 % load 3.1 2.1/7.6 GiB
  cells by seeds ────────────────────────────────────────────
               1 2 3 4 5
 vanilla       D S R · ·
@@ -131,7 +142,7 @@ fn a_wide_one_shows_runs_beside_the_grid() {
         "
 quickstart  running  process 4242 on box
 ━━━━━━━━━━──────────────────── 5/15, about 12:30 left
-33 runs/h  120 ex/s  CPU 97 %  load 3.1  memory 2.1/7.6 GiB  cuda:0 87 % 41/80 GiB 61 °C
+33 runs/h  120 ex/s  cpu 97 % load 3.1 2.1/7.6 GiB  cuda:0 87 % 41/80 GiB 61 °C
  cells by seeds ────────────────────────────────── running ─────────────────────────────────────────────────────────────
               1 2 3 4 5                           > rte · vanilla · seed 3
 vanilla       D S R · ·                             █████░░░░░░░░░░░░ 40/120  loss 0.534  120 ex/s  0:00  cpu

@@ -50,7 +50,7 @@ pub fn transfer(stage: &mut Stage, source: &Source, target: &Input) -> Result<El
     let places = Places { folder, id, until: None, ..stage.places.clone() };
     let outcome = match train(&stage.stages.eased(&run), task, &mut subject, data, &places, stage.listener)? {
         Ending::Done(outcome) => outcome,
-        Ending::Paused { .. } | Ending::Reached { .. } => return Err(PutAside.into()),
+        Ending::Paused { .. } | Ending::Reached(_) => return Err(PutAside.into()),
         Ending::Diverged { step } => {
             checkpoint::remove(&places);
             bail!("further training on {} diverged at step {step}: its loss was not finite", target.name)

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::arena::Values;
 use crate::method::{Combination, Hook, Method, Moment};
 use crate::plan::Run;
-use crate::record::{Epoch, Outcome, Scores};
+use crate::record::{Epoch, Outcome, Rung};
 use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 use adam::Adam;
@@ -89,13 +89,7 @@ pub enum Ending {
         step: u32,
     },
     /// It came to the step that it was to come to, and lies at a checkpoint.
-    Reached {
-        step: u32,
-        of: u32,
-        metric: String,
-        dev: Scores,
-        halves: [Scores; 2],
-    },
+    Reached(Box<Rung>),
 }
 
 /// Trains a subject that was reset to the run's seed, and scores the last state on the dev sets.
@@ -162,8 +156,8 @@ pub fn train(
                 // Sent on, it trains these steps again.
                 Err(error) => listener.not_saved(&format!("{error:#}")),
             }
-            let (metric, dev, halves) = (task.headline(), scored.scores, scored.halves);
-            return Ok(Ending::Reached { step: done, of: total, metric, dev, halves });
+            let (metric, dev, halves) = (task.headline(), scored.scores, Some(scored.halves));
+            return Ok(Ending::Reached(Box::new(Rung { step: done, of: total, metric, dev, halves })));
         }
         let (epoch, within) = (done / per_epoch, done % per_epoch);
         if order_epoch != Some(epoch) {

@@ -181,9 +181,9 @@ fn a_run_that_is_scored_on_its_way_ends_as_if_it_had_not_been() {
             train(&run, &example.task, subject, &example.data, &places, &mut listener).expect("an ending")
         };
         let at = |until: u32| match part(until, &mut example.subject(&run)) {
-            Ending::Reached { step, of, metric, dev, halves } => {
-                assert_eq!((step, of, metric.as_str()), (until, 20, expected.metric.as_str()), "{mode}");
-                (dev, halves)
+            Ending::Reached(rung) => {
+                assert_eq!((rung.step, rung.of, &rung.metric), (until, 20, &expected.metric), "{mode}");
+                (rung.dev, rung.halves)
             }
             other => panic!("{mode}: {other:?}"),
         };

@@ -1,0 +1,87 @@
+//! Who gets which run, and where a worker is started.
+
+use std::time::Duration;
+
+use super::running::Running;
+use super::slot::{Seat, Slot};
+use super::{Command, Errand, Note, State, Worker};
+use crate::record::log::What;
+use crate::schedule::queue::Ticket;
+
+impl State {
+    /// Hands work to every worker that has none, and starts workers where there is more.
+    pub(super) fn feed(&mut self, now: Duration, out: &mut Vec<Command>) {
+        if self.held.is_some() || self.draining.is_some() {
+            return;
+        }
+        for slot in 0..self.slots.len() {
+            if matches!(self.slots[slot].seat, Seat::Idle) {
+                self.hand_out(slot, now, out);
+            }
+        }
+        let starting = self.slots.iter().filter(|slot| matches!(slot.seat, Seat::Starting | Seat::Leaving)).count();
+        let mut wanted = self.queue.len().saturating_sub(starting);
+        for slot in 0..self.slots.len() {
+            let is_free = matches!(self.slots[slot].seat, Seat::Empty) && !self.slots[slot].is_given_up();
+            // The worker of a run that waits may have died meanwhile.
+            let waits = self.slots[slot].waiting.is_some();
+            let is_wanted = waits || (wanted > 0 && self.may_start_on(slot));
+            if is_wanted && is_free && !self.is_reserved(slot) {
+                wanted = wanted.saturating_sub(1);
+                let place = &mut self.slots[slot];
+                place.life += 1;
+                place.held = 0;
+                place.seat = Seat::Starting;
+                out.push(Command::Spawn(Worker { slot, life: place.life }));
+            }
+        }
+    }
+
+    pub(super) fn hand_out(&mut self, slot: usize, now: Duration, out: &mut Vec<Command>) {
+        if self.is_reserved(slot) {
+            return;
+        }
+        let left = self.limits.budget.map(|budget| budget.saturating_sub(now).as_secs_f64());
+        let measured = &self.measured;
+        let in_time = |ticket: &Ticket| left.is_none_or(|left| measured.of(ticket).is_none_or(|takes| takes <= left));
+        // What was reserved for this slot comes first.
+        let next = match self.slots[slot].waiting.take() {
+            Some(ticket) => Some(*ticket),
+            None => self.queue.take_first(in_time),
+        };
+        let Some(ticket) = next else { return };
+        if !self.make_room(slot, &ticket, out) {
+            // The others on this device come to their ends first.
+            self.slots[slot].waiting = Some(Box::new(ticket));
+            return;
+        }
+        self.hold_memory(slot, &ticket);
+        let id = ticket.id.clone();
+        let errand =
+            Errand { id: id.clone(), attempt: ticket.attempt, until: ticket.until, micro_batch: ticket.micro_batch() };
+        out.push(Command::Append(What::Started { id: id.clone(), slot, attempt: ticket.attempt }));
+        out.push(Command::Train(Worker { slot, life: self.slots[slot].life }, errand));
+        out.push(Command::Show(Note::Started { slot, id, attempt: ticket.attempt }));
+        let alone = self.goes_alone(slot, &ticket);
+        self.slots[slot].seat = Seat::Running(Box::new(Running::new(ticket, alone, now)));
+        let device = self.slots[slot].place.device;
+        if self.others_on(slot) > 0 {
+            let on_device = self.slots.iter_mut().filter(|other| other.place.device == device);
+            on_device.filter_map(Slot::running_mut).for_each(|running| running.was_shared = true);
+        }
+    }
+
+    /// Whether a run has, or waits for, the whole device of a slot, and lies in another slot.
+    pub(super) fn is_reserved(&self, slot: usize) -> bool {
+        let device = self.slots[slot].place.device;
+        let same = |&(index, other): &(usize, &Slot)| index != slot && other.place.device == device;
+        self.slots.iter().enumerate().filter(same).any(|(_, other)| other.has_device_alone())
+    }
+
+    pub(super) fn others_on(&self, slot: usize) -> usize {
+        let device = self.slots[slot].place.device;
+        let others =
+            self.slots.iter().enumerate().filter(|&(index, other)| index != slot && other.place.device == device);
+        others.filter(|(_, other)| other.running().is_some()).count()
+    }
+}
