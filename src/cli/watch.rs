@@ -48,13 +48,17 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     };
     let mut source = Source::new(recorded.store, recorded.manifest)?;
     let mut app = App::new(source.facts().clone());
+    // A hang-up ends the program at once, since there is no screen to give back.
     let is_over = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, is_over.clone())?;
-    }
+    signal_hook::flag::register_conditional_shutdown(SIGTERM, 128 + SIGTERM, is_over.clone())?;
+    signal_hook::flag::register(SIGTERM, is_over.clone())?;
     // From here on the screen is ours; a panic gives it back before it says what it is.
     let mut terminal = ratatui::try_init()?;
     let outcome = play(&mut terminal, &mut source, &mut app, &is_over);
+    if is_gone_within(Duration::ZERO) {
+        // Whatever is said from here on fails.
+        std::process::exit(128 + SIGHUP);
+    }
     ratatui::restore();
     outcome?;
     print(&format!("{}: {}", source.facts().sweep, app.state()))?;
@@ -82,7 +86,11 @@ fn play(terminal: &mut DefaultTerminal, source: &mut Source, app: &mut App, is_o
         if is_over.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if !event::poll(BEAT)? {
+        if is_gone_within(BEAT) {
+            return Ok(());
+        }
+        // A new size comes by a signal, without input.
+        if !event::poll(Duration::ZERO)? {
             continue;
         }
         let Event::Key(key) = event::read()? else { continue };
@@ -106,6 +114,15 @@ fn play(terminal: &mut DefaultTerminal, source: &mut Source, app: &mut App, is_o
             Act::Stop => app.say(asked(source, &Request::Stop)),
         }
     }
+}
+
+/// Waits for input, and tells whether the terminal was closed instead: to ask crossterm for an event then would never
+/// end, at full speed.
+fn is_gone_within(span: Duration) -> bool {
+    let mut watched = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one descriptor, which lives as long as the call.
+    let found = unsafe { libc::poll(&mut watched, 1, span.as_millis() as libc::c_int) };
+    found > 0 && watched.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
 /// Asks the coordinators, and says what they answer.

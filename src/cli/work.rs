@@ -30,6 +30,7 @@ pub fn tickets(sweep: &Sweep, to_do: &[&Judged], peaks: &Peaks) -> Vec<Ticket> {
             memory,
             rows: j.run.recipe.rows() as u32,
             until: None,
+            share: 1.0,
             ease: Ease::None,
         });
     }

@@ -11,7 +11,7 @@ use super::state::{Event, Note, State};
 use crate::plan::RunId;
 use crate::record::log::{self, What};
 use crate::record::{End, Rung, Stopped};
-use crate::stop::{Fate, Known, Rule, Sweep};
+use crate::stop::{Fate, Known, Rule, Sweep, steps};
 
 /// Levels of priority that lie between two of the user's: what is nearer to its end goes first.
 const RUNGS: i32 = 32;
@@ -22,6 +22,8 @@ pub struct Early<'a> {
     known: HashMap<RunId, Known>,
     /// The runs that this call may train, as they are to be admitted.
     tickets: HashMap<RunId, Ticket>,
+    /// Steps of a whole run, of those that are known.
+    steps: HashMap<RunId, u32>,
     /// How far each run was admitted.
     admitted: HashMap<RunId, Option<u32>>,
     /// How far runs without a record have come.
@@ -45,6 +47,7 @@ impl<'a> Early<'a> {
             sweep,
             known,
             tickets: tickets.iter().map(|ticket| (ticket.id.clone(), ticket.clone())).collect(),
+            steps: sweep.runs.iter().filter_map(|(id, run)| Some((id.clone(), steps(run, sweep.examples)?))).collect(),
             admitted: HashMap::new(),
             reached: HashMap::new(),
             news: Vec::new(),
@@ -73,6 +76,14 @@ impl<'a> Early<'a> {
         ids.filter(|id| fates.get(*id) == Some(&Fate::Spared)).count()
     }
 
+    /// How much of the whole run lies between where a run stands and where it is to go.
+    fn share(&self, id: &RunId, until: Option<u32>) -> f64 {
+        let Some(&total) = self.steps.get(id) else { return 1.0 };
+        let last = self.known.get(id).and_then(|known| known.rungs.last_key_value());
+        let (from, to) = (last.map_or(0, |(step, _)| *step), until.unwrap_or(total));
+        f64::from(to.saturating_sub(from).max(1)) / f64::from(total.max(1))
+    }
+
     fn decide(&mut self, fates: Vec<(RunId, Fate)>) -> Vec<Event> {
         let mut events = Vec::new();
         let mut admitted = Vec::new();
@@ -81,7 +92,8 @@ impl<'a> Early<'a> {
             match fate {
                 Fate::Train { until, rung } if self.admitted.get(&id) != Some(&until) => {
                     let priority = ticket.priority.saturating_mul(RUNGS).saturating_add(rung as i32);
-                    admitted.push(Ticket { until, priority, ..ticket.clone() });
+                    let share = self.share(&id, until);
+                    admitted.push(Ticket { until, share, priority, ..ticket.clone() });
                     self.admitted.insert(id, until);
                 }
                 Fate::Stopped { .. } => {

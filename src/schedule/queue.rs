@@ -24,6 +24,8 @@ pub struct Ticket {
     pub rows: u32,
     /// Train to this step only, where a rule wants to decide there.
     pub until: Option<u32>,
+    /// How much of a whole run that is, in (0, 1].
+    pub share: f64,
     pub ease: Ease,
 }
 
@@ -40,6 +42,7 @@ impl Ticket {
             memory: None,
             rows: 16,
             until: None,
+            share: 1.0,
             ease: Ease::None,
         }
     }
@@ -65,8 +68,8 @@ type Place = (i32, u64);
 pub struct Queue {
     tickets: BTreeMap<Place, Ticket>,
     places: HashMap<RunId, Place>,
-    /// How many wait of each shape.
-    shapes: HashMap<u32, usize>,
+    /// How many wait of each shape, and how many whole runs they come to.
+    shapes: HashMap<u32, (usize, f64)>,
     next: u64,
 }
 
@@ -96,7 +99,9 @@ impl Queue {
         if self.places.contains_key(&ticket.id) {
             return;
         }
-        *self.shapes.entry(ticket.shape).or_default() += 1;
+        let (count, runs) = self.shapes.entry(ticket.shape).or_default();
+        *count += 1;
+        *runs += ticket.share;
         self.places.insert(ticket.id.clone(), place);
         self.tickets.insert(place, ticket);
     }
@@ -115,15 +120,16 @@ impl Queue {
     fn remove(&mut self, place: Place) -> Option<Ticket> {
         let ticket = self.tickets.remove(&place)?;
         self.places.remove(&ticket.id);
-        if let Some(count) = self.shapes.get_mut(&ticket.shape) {
+        if let Some((count, runs)) = self.shapes.get_mut(&ticket.shape) {
             *count -= 1;
+            *runs = if *count == 0 { 0.0 } else { *runs - ticket.share };
         }
         Some(ticket)
     }
 
-    /// How many wait of each shape.
-    pub fn shapes(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.shapes.iter().map(|(&shape, &count)| (shape, count))
+    /// The shapes of what waits, and how many whole runs it comes to.
+    pub fn shapes(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.shapes.iter().filter(|(_, (count, _))| *count > 0).map(|(&shape, &(_, runs))| (shape, runs))
     }
 
     /// In the order of work.
@@ -159,6 +165,8 @@ mod tests {
         assert_eq!(queue.take(&RunId("x".into())), None);
         let first = queue.take_first(|ticket| ticket.priority < 0).map(|ticket| ticket.id.0);
         assert_eq!((first.as_deref(), order(&queue).as_str()), (Some("d"), "ecba"));
-        assert_eq!(queue.shapes().collect::<Vec<_>>(), [(0, 4)]);
+        assert_eq!(queue.shapes().collect::<Vec<_>>(), [(0, 4.0)]);
+        queue.push(Ticket { share: 0.25, ..ticket("f", 0) });
+        assert_eq!(queue.shapes().collect::<Vec<_>>(), [(0, 4.25)]);
     }
 }

@@ -157,13 +157,13 @@ impl State {
     /// Seconds until the last run ends; `None` where no run of a kind that waits was ever measured.
     pub fn eta(&self, now: Duration) -> Option<f64> {
         let mut sum = 0.0;
-        for (shape, count) in self.queue.shapes().filter(|&(_, count)| count > 0) {
-            sum += count as f64 * self.measured.of_shape(shape, self.known.get(&shape).copied())?;
+        for (shape, runs) in self.queue.shapes() {
+            sum += runs * self.measured.of_shape(shape, self.known.get(&shape).copied())?;
         }
         let mut longest: f64 = 0.0;
         for running in self.slots.iter().filter_map(Slot::running) {
             let rest = running.rest(now, self.measured.of(&running.ticket));
-            let known = self.measured.of_shape(running.ticket.shape, None);
+            let known = self.measured.of_shape(running.ticket.shape, None).map(|whole| whole * running.ticket.share);
             let rest = rest.or_else(|| known.map(|mean| (mean - running.seconds_so_far(now)).max(0.0)))?;
             sum += rest;
             longest = longest.max(rest);
@@ -277,7 +277,7 @@ impl State {
             }
             Message::Done { id, outcome, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
-                    self.measured.add(running.ticket.shape, running.seconds_so_far(now));
+                    self.measured.add(&running.ticket, running.seconds_so_far(now));
                     self.weigh(slot, &running.ticket, &made);
                     self.end(slot, running, End::Done(*outcome), *made, now, out);
                 }
@@ -296,6 +296,7 @@ impl State {
             Message::Paused { id, step } => self.paused(worker, &id, step, out),
             Message::Reached { id, rung, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
+                    self.measured.add(&running.ticket, running.seconds_so_far(now));
                     self.parked.insert(id.clone(), (running.ticket, *made));
                     out.push(Command::Append(What::Reached { id: id.clone(), rung: rung.clone() }));
                     out.push(Command::Show(Note::Reached { slot, id, rung }));

@@ -212,8 +212,9 @@ fn draw_grid(app: &App, frame: &mut Frame, area: Rect) {
     let grid = &app.facts.grid;
     let is_chosen = app.focus == Focus::Grid;
     let column = column_width(app);
-    // The seeds need at least a third of the width.
-    let label = label_width(app).min(area.width * 2 / 3 - 2);
+    // Many seeds get a third of the width at least.
+    let seeds = (grid.seeds.len() as u16).saturating_mul(column).min(area.width / 3);
+    let label = label_width(app).min(area.width - seeds - 1);
     let columns = ((area.width - label - 1) / column).max(1) as usize;
     // The title, the seeds, and the legend where there is room for it.
     let legend = if area.height >= 6 { legend(app, area.width as usize) } else { Vec::new() };

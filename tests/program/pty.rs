@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ impl Terminal {
         let (master, slave) = unsafe {
             let opened = libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), &size);
             assert_eq!(opened, 0, "a pseudo-terminal");
+            // A program that has our side too would never see it closed.
+            libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
             (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
         };
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
@@ -35,8 +37,15 @@ impl Terminal {
         let (mut from, to) = (master.try_clone().expect("a descriptor"), written.clone());
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // The end of the last holder of the other side is an error here.
-            while let Ok(count @ 1..) = from.read(&mut bytes) {
+            // Until nobody looks any more.
+            while Arc::strong_count(&to) > 1 {
+                let mut watched = libc::pollfd { fd: from.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+                // SAFETY: one descriptor, which lives as long as the call.
+                if unsafe { libc::poll(&mut watched, 1, 50) } < 1 {
+                    continue;
+                }
+                // The end of the last holder of the other side is an error here.
+                let Ok(count @ 1..) = from.read(&mut bytes) else { return };
                 to.lock().expect("no panic").extend(&bytes[..count]);
             }
         });
@@ -77,7 +86,6 @@ impl Terminal {
     }
 
     fn resize(&self, columns: u16, rows: u16) {
-        use std::os::fd::AsRawFd;
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: plain system calls on what is ours.
         unsafe {
@@ -92,6 +100,20 @@ impl Terminal {
         // What was written last is on its way through the reader.
         std::thread::sleep(Duration::from_millis(200));
         (status.code(), self.text())
+    }
+
+    /// Closes our side, as a window that is closed, and gives the code that the program ends with, if it does.
+    fn close(mut self) -> Option<i32> {
+        self.written = Arc::default();
+        self.master = File::open("/dev/null").expect("a file");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 }
 
@@ -135,4 +157,14 @@ fn a_watch_draws_at_any_size_and_gives_the_screen_back() {
     unsafe { libc::kill(terminal.child.id() as libc::pid_t, libc::SIGTERM) };
     let (code, text) = terminal.end();
     assert!(code == Some(0) && text.contains(LEAVE), "{code:?} {text:?}");
+}
+
+#[test]
+fn a_watch_ends_with_its_terminal() {
+    let sandbox = Sandbox::with_fake_trainer(&tiny_sweep("mode = [\"vanilla\"]\nseed = [1]", "max_steps = 4"));
+    sandbox.expect(0, &["run", "sweep.toml"]);
+    let terminal = Terminal::start(&sandbox, &["watch"], 100, 30);
+    terminal.wait_for("the sweep is over: 1 done");
+    // Its signal may not reach a program that was started by another one: the terminal's end alone must do.
+    assert_eq!(terminal.close(), Some(128 + libc::SIGHUP));
 }

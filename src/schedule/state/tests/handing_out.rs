@@ -86,6 +86,20 @@ fn the_time_left_is_that_of_what_waits_and_of_what_runs() {
 }
 
 #[test]
+fn a_part_of_a_run_takes_its_share_of_the_time() {
+    let part = |n, share| Ticket { share, until: Some(5), estimate: Some(100.0), ..Ticket::new(id(n)) };
+    let mut state = State::new([part(0, 0.25), part(1, 0.5)], slots(1), Limits::default());
+    let w = worker(0, 1);
+    assert_eq!(state.eta(at(0)), Some(75.0));
+    state.start();
+    state.see(Event::From(w, ready()), at(0));
+    let rung = Rung { step: 5, of: 20, metric: "f1".into(), dev: Scores::new(), halves: None };
+    let reached = Message::Reached { id: id(0), rung: Box::new(rung), made: Box::new(own()) };
+    state.see(Event::From(w, reached), at(30));
+    assert_eq!(state.eta(at(30)), Some(60.0), "a whole run takes 120 s");
+}
+
+#[test]
 fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
     let half_way = || Provenance { seconds: [("train".to_owned(), 7.0)].into(), attempt: 1, ..Provenance::default() };
     let first = Ticket { until: Some(5), ..Ticket::new(id(0)) };
