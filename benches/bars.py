@@ -1,6 +1,7 @@
 """One table for all that is measured against a bar: what, bar, measured, their ratio."""
 
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -44,6 +45,32 @@ class Bars:
         self.add(what, bar, wall, "s")
         if memory is not None:
             self.add("  its memory", memory, peak, "MiB")
+
+    def exit(self):
+        sys.exit(0 if self.met else 1)
+
+
+class Ratios:
+    """Figures beside another program's, each with its spread over the pairs measured."""
+
+    def __init__(self):
+        self.met = True
+        print(f"{'what':58} {'bar':>8} {'measured':>9}  spread")
+
+    def at_least(self, what, bar, found):
+        self._add(what, f"≥ {bar:g}", found, statistics.median(found) >= bar)
+
+    def at_most(self, what, bar, found):
+        self._add(what, f"≤ {bar:g}", found, statistics.median(found) <= bar)
+
+    def _add(self, what, bar, found, fine):
+        self.met &= fine
+        spread = f"{min(found):.2f}–{max(found):.2f}"
+        print(f"{what:58} {bar:>8} {statistics.median(found):9.2f}  {spread:13} {'ok' if fine else 'MISSED'}", flush=True)
+
+    def note(self, text):
+        """A figure behind a ratio."""
+        print(f"  {text}", flush=True)
 
     def exit(self):
         sys.exit(0 if self.met else 1)

@@ -126,8 +126,8 @@ def main():
         large = Place(folder / "large", 490)
         bars.call("sweep plan, 99,960 runs", 3.0, large.command("plan"))
         large.make_records()
-        bars.call("sweep plan, 99,960 records", 3.0, large.command("plan"))
-        bars.call("sweep run, all 99,960 done before", 5.0, large.command("run"))
+        bars.call("sweep plan, 99,960 records", 6.0, large.command("plan"))
+        bars.call("sweep run, all 99,960 done before", 10.0, large.command("run"))
         bars.call("sweep status, 99,960 records", 1.0, [SWEEP, "status", "--results", large.results])
     bars.exit()
 
