@@ -1,6 +1,6 @@
 # Everything a fresh machine needs: cargo, a C++ compiler, Python 3 with pip, make.
 
-.PHONY: help demo test setup build install lint bench clean
+.PHONY: help demo test setup build install lint bench bench-peer clean
 .DEFAULT_GOAL := help
 
 help:
@@ -9,6 +9,7 @@ help:
 	@echo "make install  put sweep on the PATH"
 	@echo "make setup    only fetch libtorch, the model and the data"
 	@echo "make lint     rustfmt and clippy, as CI runs them"
+	@echo "make bench-peer  sweep beside the Trainer of transformers, in turn; needs GLUE files (SWEEP_DATA) and hours"
 	@echo "make bench    how fast the coordinator and records answer, and what each method costs"
 
 # Trains anew under demo/: results/ holds the records that the README's pictures were made from.
@@ -45,5 +46,14 @@ bench: build
 	@cargo bench --bench methods
 	@python3 benches/methods.py
 
+# The same training by the Trainer of transformers, in a virtual environment of its own (5 GB).
+bench-peer: build .peer/complete
+	@python3 benches/peer.py
+
+.peer/complete:
+	python3 -m venv .peer
+	.peer/bin/pip install -q torch==2.11.0 transformers==5.17.0 accelerate scipy scikit-learn
+	@touch $@
+
 clean:
-	rm -rf target .libtorch models data demo results/cache results/masks
+	rm -rf target .libtorch .peer models data demo results/cache results/masks

@@ -38,12 +38,18 @@ fn words(key: u64, offset: u64, out: &mut [f32], mut write: impl FnMut(&mut [f32
 }
 
 /// Zeros and ones, Bernoulli(p) to within 2⁻³³; p = 1 keeps every entry.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw", "x86_64+avx2"))]
 pub fn bernoulli(key: u64, p: f64, offset: u64, out: &mut [f32]) {
+    scaled_bernoulli(key, p, 1.0, offset, out);
+}
+
+/// The same, with `value` instead of ones.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw", "x86_64+avx2"))]
+pub fn scaled_bernoulli(key: u64, p: f64, value: f32, offset: u64, out: &mut [f32]) {
     let threshold = (p * 2f64.powi(32)).round() as u64;
     words(key, offset, out, |entries, word| {
         for (lane, entry) in entries.iter_mut().enumerate() {
-            *entry = f32::from(u8::from((word >> (32 * lane)) & 0xFFFF_FFFF < threshold));
+            let is_kept = (word >> (32 * lane)) & 0xFFFF_FFFF < threshold;
+            *entry = f32::from(u8::from(is_kept)) * value;
         }
     });
 }

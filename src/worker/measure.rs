@@ -42,7 +42,7 @@ pub fn measure(job: &Job, span: Duration, warm: &mut Warm) -> Result<(u64, f64)>
         let at = Moment { seed: run.seed, step, steps: u32::MAX, pass: 0, token: 0 };
         let precision = subject.precision;
         Step { tokens: &data.train, picks: rows, recipe, precision, dropout: "dropout", at }.gradient(subject, &method);
-        let norm = hooks::norm(&subject.arena);
+        let norm = hooks::norm(&mut subject.arena);
         adam.step(&mut subject.arena, &mut method, RATE, norm, at);
         examples += rows.len() as u64;
         if start.elapsed() >= span {

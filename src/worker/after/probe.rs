@@ -111,7 +111,7 @@ fn train(stage: &mut Stage, settings: &Probe, task: &Task, features: &Tensor, va
             };
             let loss = loss::mean(&batch.linear(&head.leaf(0), Some(&head.leaf(1))), &wanted);
             head.backward(&loss);
-            let norm = hooks::norm(&head);
+            let norm = hooks::norm(&mut head);
             adam.step(&mut head, &mut method, schedule.rate(step), norm, at);
         }
         stage.go_on()?;

@@ -5,6 +5,7 @@
 //! the whole tensor at once the temporaries alone would cost several times the arithmetic.
 
 mod layout;
+mod live;
 mod random;
 mod values;
 
@@ -13,11 +14,21 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::method::{Block, Moment, Part};
 
 pub use layout::{Layout, Shape, Stretch, gather, scatter};
+pub use live::{Live, norm, pieces, rows_other_than_zero};
+pub use random::dropout;
 pub use values::Values;
 
 /// Values in a block on a CPU: 64 KiB, so that a block and its temporaries stay in a core's cache, and little enough
 /// that libtorch does not spread each operation over threads.
 const CPU_BLOCK: i64 = 1 << 14;
+
+/// The numbers of a contiguous fp32 tensor on the CPU, such as every tensor of an arena is.
+pub fn slice(tensor: &mut Tensor) -> &mut [f32] {
+    debug_assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+    // SAFETY: contiguous fp32 CPU memory of `numel` entries, borrowed mutably for as long as the slice lives. Leaves may
+    // alias it, but nothing reads them during an update.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+}
 
 pub struct Arena {
     pub layout: Layout,
@@ -27,6 +38,8 @@ pub struct Arena {
     pub start: Tensor,
     /// g, `[P]`, fp32.
     pub gradient: Tensor,
+    /// Which entries of g may be other than zero.
+    pub live: Live,
     /// D, `[P]`: how strongly weight decay applies, 1 or 0 unless a method says otherwise.
     pub decay: Tensor,
     /// Entries that may move, `[P]` zeros and ones; `None` is all.
@@ -41,7 +54,8 @@ impl Arena {
         let (theta, gradient, decay, start) = (zeros(), zeros(), zeros(), zeros());
         let leaf = |part: &Part| part.shaped(&theta).detach().set_requires_grad(true);
         let leaves = layout.parts.iter().map(leaf).collect();
-        let mut arena = Arena { layout, theta, start, gradient, decay, held: None, leaves };
+        let live = Live::all(&layout);
+        let mut arena = Arena { layout, theta, start, gradient, live, decay, held: None, leaves };
         arena.free();
         arena
     }
@@ -64,6 +78,7 @@ impl Arena {
                     let _ = part.of(&self.decay).zero_();
                     let _ = part.of(&self.gradient).zero_();
                 });
+                self.live.set_all(part.index);
             }
         }
     }
@@ -85,20 +100,26 @@ impl Arena {
 
     /// g ← ∂loss/∂θ. `loss` is a scalar. A leaf that the loss does not depend on has gradient zero.
     pub fn backward(&mut self, loss: &Tensor) {
-        self.flow_back(loss, &[], |mut target, gradient| match gradient {
-            Some(gradient) => target.copy_(&gradient),
-            None => drop(target.zero_()),
+        self.flow_back(loss, &[], true);
+    }
+
+    /// g ← 0.
+    pub fn clear(&mut self) {
+        no_grad(|| {
+            for part in &self.layout.parts {
+                self.live.clear(part.index, &mut part.shaped(&self.gradient));
+            }
         });
     }
 
     /// g ← g + ∂loss/∂θ: `loss` is a further part of what g is the gradient of. Gives ∂loss/∂x of other leaves x, which
     /// is undefined where the loss does not depend on one.
     pub fn backward_too(&mut self, loss: &Tensor, others: &[&Tensor]) -> Vec<Tensor> {
-        self.flow_back(loss, others, |mut target, gradient| gradient.into_iter().for_each(|g| target += g))
+        self.flow_back(loss, others, false)
     }
 
-    /// Hands over each trained part's place in g with ∂loss/∂θ, both in the part's shape, where there is one.
-    fn flow_back(&self, loss: &Tensor, others: &[&Tensor], take: impl Fn(Tensor, Option<Tensor>)) -> Vec<Tensor> {
+    /// Puts ∂loss/∂θ into g, or adds it there.
+    fn flow_back(&mut self, loss: &Tensor, others: &[&Tensor], anew: bool) -> Vec<Tensor> {
         let parts = self.layout.parts.iter().zip(&self.leaves);
         let (trained, mut leaves): (Vec<&Part>, Vec<&Tensor>) = parts.filter(|(_, leaf)| leaf.requires_grad()).unzip();
         leaves.extend(others);
@@ -106,7 +127,20 @@ impl Arena {
         let flows = gradients.split_off(trained.len());
         no_grad(|| {
             for (part, gradient) in trained.into_iter().zip(gradients) {
-                take(part.shaped(&self.gradient), gradient.defined().then_some(gradient));
+                let mut target = part.shaped(&self.gradient);
+                let is_dense = gradient.defined() && !gradient.is_sparse();
+                if anew && !is_dense {
+                    self.live.clear(part.index, &mut target);
+                }
+                if is_dense {
+                    self.live.set_all(part.index);
+                    match anew {
+                        true => target.copy_(&gradient),
+                        false => target += gradient,
+                    }
+                } else if gradient.defined() {
+                    self.live.add(part.index, &mut target, &gradient);
+                }
             }
         });
         flows

@@ -1,9 +1,14 @@
 //! Random numbers as tensors, pure functions of (key, position): `method::draw` on a CPU, and arithmetic on tensors
 //! where the tensor lies on a GPU. Neither touches the generator that dropout draws from.
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
+use super::slice;
 use crate::method::draw;
+
+/// Entries that one thread draws at a time.
+const CHUNK: usize = 1 << 16;
 
 /// Zeros and ones, Bernoulli(p), in the shape of `like`, fp32. p = 1 keeps every entry.
 pub fn bernoulli(like: &Tensor, key: u64, p: f64, offset: i64) -> Tensor {
@@ -11,6 +16,20 @@ pub fn bernoulli(like: &Tensor, key: u64, p: f64, offset: i64) -> Tensor {
         return drawn(like, |out| draw::bernoulli(key, p, offset as u64, out));
     }
     below(&bits(like, key, offset, 0), p)
+}
+
+/// What dropout multiplies `like` by, on a CPU: 1/keep with probability `keep`, else 0.
+pub fn dropout(like: &Tensor, key: u64, keep: f64) -> Tensor {
+    let mut mask = Tensor::empty(like.size(), (Kind::Float, Device::Cpu));
+    let draw = |(chunk, out): (usize, &mut [f32])| {
+        draw::scaled_bernoulli(key, keep, (1.0 / keep) as f32, (chunk * CHUNK) as u64, out);
+    };
+    let numbers = slice(&mut mask);
+    match numbers.len() <= CHUNK {
+        true => draw((0, numbers)),
+        false => numbers.par_chunks_mut(CHUNK).enumerate().for_each(draw),
+    }
+    mask.to_kind(like.kind())
 }
 
 /// Uniform in [0, 1), in the shape of `like`, fp32.
@@ -69,6 +88,20 @@ fn bits(like: &Tensor, key: u64, offset: i64, lane: u64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dropout_keeps_the_sum_and_draws_alike_in_any_number_of_pieces() {
+        let like = Tensor::zeros([3, 70_001], (Kind::Float, Device::Cpu));
+        let mask = dropout(&like, 9, 0.9);
+        assert_eq!((mask.size(), mask.kind()), (like.size(), Kind::Float));
+        assert!((mask.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.003);
+        let kept = mask.ne(0.0).to_kind(Kind::Float);
+        assert!(mask.equal(&(kept * f64::from(1.0f32 / 0.9))));
+        let few = dropout(&like.narrow(0, 0, 1).narrow(1, 0, 1000), 9, 0.9);
+        assert!(few.equal(&mask.narrow(0, 0, 1).narrow(1, 0, 1000)));
+        assert!(!mask.equal(&dropout(&like, 10, 0.9)));
+        assert_eq!(dropout(&like.to_kind(Kind::BFloat16), 9, 0.9).kind(), Kind::BFloat16);
+    }
 
     /// What a GPU computes, computed here: moments, independence of cut and lane.
     #[test]

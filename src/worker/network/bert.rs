@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::attention::{attend, split};
+use super::attention::attend_by_products;
 use super::body::{Body, Step};
 use super::layers::{LayerNorm, Leaf, Leaves, Linear, activate, dropout, embed, types_within};
 use crate::arena::Arena;
@@ -61,12 +61,9 @@ impl BertBody {
 
     /// Multi-head self-attention before its output projection, `[N, H]`.
     fn attend(&self, block: &Block, x: &Tensor, step: &mut Step) -> Tensor {
-        let (x, size) = (&step.pass.round(x), x.size()[1] / self.heads);
-        let query = split(&block.query.forward(x, step.pass), self.heads, step.input);
-        let key = split(&block.key.forward(x, step.pass), self.heads, step.input);
-        let value = split(&block.value.forward(x, step.pass), self.heads, step.input);
-        let scores = query.matmul(&key.transpose(2, 3)) * (size as f64).powf(-0.5) + &step.input.bias; // [B, heads, T, T]
-        attend(&scores, &value, step.rates.attention, step.input, step.pass)
+        let x = &step.pass.round(x);
+        let projected = [&block.query, &block.key, &block.value].map(|layer| layer.forward(x, step.pass));
+        attend_by_products(projected, self.heads, step.rates.attention, step.input, step.pass)
     }
 }
 

@@ -58,6 +58,7 @@ impl Encoder {
                 x
             }
         };
+        step.pass.draws.enter(u64::MAX);
         let x = self.body.finish(x, &mut step);
         let ended = end(&self.head, &x, &mut step).to_kind(Kind::Float);
         if let Some(tape) = &mut pass.tape {
@@ -68,6 +69,7 @@ impl Encoder {
 
     /// A layer, and what changes its input on the way in.
     fn layer(&self, number: usize, x: Tensor, step: &mut Step) -> Tensor {
+        step.pass.draws.enter(number as u64 + 1);
         let x = match step.pass.hooks {
             Some(hooks) => hooks.hidden(number, x),
             None => x,
@@ -78,7 +80,6 @@ impl Encoder {
     /// What a layer gave in the pass that a tape is of, in the graph: `x` is its input from the tape.
     pub fn replay(&self, tape: &Tape, number: usize, x: &Tensor, input: &Input, pass: &mut Pass) -> Tensor {
         let mut step = Step { input, shared: &tape.shared, rates: self.config.dropout, pass };
-        tape.seed(number);
         self.layer(number, x.shallow_clone(), &mut step)
     }
 }

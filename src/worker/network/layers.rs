@@ -1,9 +1,9 @@
 //! The layers that all families are made of, their parameters leaves of an arena.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::pass::{Pass, SiteKind};
-use crate::arena::Arena;
+use crate::arena::{self, Arena};
 use crate::model::Activation;
 
 /// A part of the arena and its leaf.
@@ -102,17 +102,19 @@ impl LayerNorm {
 
 /// Looks words up, and adds the rows of other tables, each with its own ids: `[N, H]`.
 pub fn embed(words: &Leaf, ids: &Tensor, others: &[(&Leaf, Tensor)], pass: &mut Pass) -> Tensor {
-    let embedded = pass.words(look_up(&words.tensor, ids));
-    let embedded = others.iter().fold(embedded, |sum, (table, ids)| sum + look_up(&table.tensor, ids));
+    // On a CPU the gradient is that of the rows looked up; a GPU passes over a whole table in no time.
+    let by_rows = pass.train && words.tensor.device() == Device::Cpu;
+    let embedded = pass.words(look_up(&words.tensor, ids, by_rows));
+    let embedded = others.iter().fold(embedded, |sum, (table, ids)| sum + look_up(&table.tensor, ids, false));
     let parts: Vec<usize> = std::iter::once(words.part).chain(others.iter().map(|(table, _)| table.part)).collect();
     let all_ids = || std::iter::once(ids).chain(others.iter().map(|(_, ids)| ids)).map(Tensor::shallow_clone);
     pass.note(|| SiteKind::Tables(all_ids().collect()), &parts, &embedded, &embedded);
     embedded
 }
 
-/// Rows of a table `[V, H]` at `ids` `[N]`: `[N, H]`.
-fn look_up(table: &Tensor, ids: &Tensor) -> Tensor {
-    Tensor::embedding(table, ids, -1, false, false)
+/// Rows of a table `[V, H]` at `ids` `[N]`: `[N, H]`. Its gradient is a sparse tensor of these rows, or a whole table.
+fn look_up(table: &Tensor, ids: &Tensor, by_rows: bool) -> Tensor {
+    Tensor::embedding(table, ids, -1, false, by_rows)
 }
 
 /// Token types within a table: a model with one type counts all texts as the first.
@@ -120,8 +122,18 @@ pub fn types_within(types: &Tensor, table: &Leaf) -> Tensor {
     types.clamp_max(table.tensor.size()[0] - 1)
 }
 
+/// Sets entries to zero by the draws of the pass, and scales up the others.
 pub fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Tensor {
-    if pass.train && rate > 0.0 { x.dropout(rate, true) } else { x }
+    if !pass.train || rate <= 0.0 {
+        return x;
+    }
+    let key = pass.draws.next();
+    if x.device() == Device::Cpu {
+        // libtorch draws by one thread alone.
+        return &x * arena::dropout(&x, key, 1.0 - rate);
+    }
+    tch::manual_seed(key as i64);
+    x.dropout(rate, true)
 }
 
 pub fn activate(activation: Activation, x: &Tensor) -> Tensor {

@@ -4,6 +4,7 @@ mod attention;
 mod bert;
 mod body;
 mod deberta;
+mod draws;
 pub mod encoder;
 mod head;
 mod input;

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::draws::Draws;
 use super::tape::Tape;
 
 /// What may stand in for weights and activations of a forward pass.
@@ -47,17 +48,20 @@ pub struct Pass<'a> {
     pub precision: Kind,
     pub hooks: Option<&'a dyn Hooks>,
     pub sites: Option<Vec<Site>>,
+    /// Where dropout is drawn from.
+    pub draws: Draws,
     /// Where layers leave their inputs instead of keeping their activations.
     pub tape: Option<Tape>,
 }
 
 impl<'a> Pass<'a> {
-    pub fn train(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: true, precision: Kind::Float, hooks, sites: None, tape: None }
+    /// Passes with equal keys draw the same dropout.
+    pub fn train(hooks: Option<&'a dyn Hooks>, key: u64) -> Pass<'a> {
+        Pass { train: true, precision: Kind::Float, hooks, sites: None, draws: Draws::new(key), tape: None }
     }
 
     pub fn evaluate(hooks: Option<&'a dyn Hooks>) -> Pass<'a> {
-        Pass { train: false, ..Pass::train(hooks) }
+        Pass { train: false, ..Pass::train(hooks, 0) }
     }
 
     pub fn record_sites() -> Pass<'a> {

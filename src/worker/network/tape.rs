@@ -5,12 +5,11 @@
 use tch::Tensor;
 
 use super::body::Shared;
-use crate::method::stream;
 
 /// What one forward pass leaves for its backward pass.
 pub struct Tape {
-    /// Names the streams that the layers' dropout is drawn from.
-    key: u64,
+    /// What the pass drew its dropout from: a layer that runs again draws alike.
+    pub key: u64,
     pub(super) shared: Shared,
     /// What the embeddings gave, `[N, H]`, in their graph.
     pub first: Tensor,
@@ -21,7 +20,7 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// An empty tape. Passes with equal keys draw the same dropout in their layers.
+    /// An empty tape of a pass that draws from a key.
     pub fn new(key: u64) -> Tape {
         Tape { key, shared: Vec::new(), first: Tensor::new(), inputs: Vec::new(), last: Tensor::new() }
     }
@@ -31,16 +30,10 @@ impl Tape {
         let mut inputs = Vec::with_capacity(layers);
         let mut hidden = x.detach();
         for number in 0..layers {
-            self.seed(number);
             inputs.push(hidden.shallow_clone());
             hidden = layer(number, hidden);
         }
         let last = hidden.detach().set_requires_grad(true);
         (Tape { first: x, inputs, last: last.shallow_clone(), ..self }, last)
-    }
-
-    /// Dropout of a layer is drawn alike in both of its passes.
-    pub(super) fn seed(&self, number: usize) {
-        tch::manual_seed(stream(self.key, "layer", number as u64) as i64);
     }
 }

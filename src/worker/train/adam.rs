@@ -5,15 +5,14 @@
 //!
 //! ε is added to the uncorrected √v, and decay acts after the update on the updated θ.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use tch::{Device, Tensor, no_grad};
 
-use crate::arena::{Arena, Values};
+use crate::arena::{self, Arena, Stretch, Values, rows_other_than_zero, slice};
 use crate::method::{Block, Combination, Hook, Method, Moment};
 use crate::plan::Recipe;
-
-/// Entries that one thread updates at a time.
-const CHUNK: usize = 1 << 14;
 
 pub struct Adam {
     /// First and second moments, `[P]`.
@@ -24,6 +23,8 @@ pub struct Adam {
     eps: f64,
     weight_decay: f64,
     max_grad_norm: f64,
+    /// Of each part, the rows whose moments may be other than zero; `None` is all.
+    moved: Vec<Option<Vec<bool>>>,
 }
 
 impl Adam {
@@ -36,6 +37,7 @@ impl Adam {
             eps: recipe.eps,
             weight_decay: recipe.weight_decay,
             max_grad_norm: recipe.max_grad_norm,
+            moved: arena.layout.parts.iter().map(|part| Some(vec![false; part.shape[0] as usize])).collect(),
         }
     }
 
@@ -51,7 +53,10 @@ impl Adam {
             let mut clip = clip;
             if method.has(Hook::Gradient) {
                 for place in arena.blocks() {
-                    let _ = seen(&arena.block(place, at, rate), &arena.gradient, method, clip);
+                    let (_, is_new) = seen(&arena.block(place, at, rate), &arena.gradient, method, clip);
+                    if is_new {
+                        arena.live.set_all(place.0);
+                    }
                 }
                 clip = 1.0;
             }
@@ -78,7 +83,7 @@ impl Adam {
             let (rate, scaled) = (rate * share, scaled * share);
             let block = arena.block(place, at, rate);
             let stretch = |flat: &Tensor| flat.narrow(0, block.offset, block.len);
-            let g = seen(&block, &arena.gradient, method, clip);
+            let (g, _) = seen(&block, &arena.gradient, method, clip);
             let direction = self.direction(&g, stretch(&self.m), stretch(&self.v), scaled);
             let mut theta = stretch(&arena.theta);
             let Values(step) = method.step(&block, &Values(g), Values(direction));
@@ -131,46 +136,129 @@ impl Adam {
         arena.theta -= decayed;
     }
 
-    /// The same equations entry by entry, in one trip through memory: on a CPU the memory is what takes time.
+    /// The same equations entry by entry, in one trip through memory: on a CPU the memory is what takes time. Rows of a
+    /// table that no token ever looked up have no moments, and only decay.
     fn update_slices(&mut self, arena: &mut Arena, clip: f64, scaled: f64, rate: f64) {
-        let (b1, b2, eps) = (self.beta1 as f32, self.beta2 as f32, self.eps as f32);
-        let (fresh1, fresh2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
-        let (clip, scaled, decay) = (clip as f32, scaled as f32, (rate * self.weight_decay) as f32);
-        let Arena { theta, gradient, decay: decays, .. } = arena;
-        let (theta, m, v) = (slice(theta), slice(&mut self.m), slice(&mut self.v));
-        let chunks = theta.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
-        let inputs = slice(gradient).par_chunks(CHUNK).zip(slice(decays).par_chunks(CHUNK));
-        chunks.zip(inputs).for_each(|(((theta, m), v), (g, d))| {
-            for ((((theta, m), v), g), d) in theta.iter_mut().zip(m).zip(v).zip(g).zip(d) {
-                let g = g * clip;
-                *m = *m * b1 + g * fresh1;
-                *v = *v * b2 + g * g * fresh2;
-                *theta -= *m / (v.sqrt() + eps) * scaled;
-                *theta -= *theta * d * decay;
-            }
+        let pieces = self.pieces(arena);
+        let numbers = Numbers {
+            betas: [self.beta1, self.beta2].map(|beta| beta as f32),
+            fresh: [self.beta1, self.beta2].map(|beta| (1.0 - beta) as f32),
+            eps: self.eps as f32,
+            clip: clip as f32,
+            scaled: scaled as f32,
+            decay: (rate * self.weight_decay) as f32,
+        };
+        let Arena { theta, gradient, decay, .. } = arena;
+        let (mut theta, mut m, mut v) = (slice(theta), slice(&mut self.m), slice(&mut self.v));
+        let (gradient, decay) = (&*slice(gradient), &*slice(decay));
+        let mut work = Vec::with_capacity(pieces.len());
+        let mut at = 0;
+        for (piece, moves) in pieces {
+            let (gap, len) = (piece.start - at, piece.len());
+            at = piece.end;
+            work.push((take(&mut theta, gap, len), take(&mut m, gap, len), take(&mut v, gap, len), piece, moves));
+        }
+        work.into_par_iter().for_each(|(theta, m, v, piece, moves)| match moves {
+            true => update(theta, m, v, &gradient[piece.clone()], &decay[piece], numbers),
+            false => decays(theta, &decay[piece], numbers),
         });
+    }
+
+    /// Pieces of θ in which something changes, rising, and whether there is more to each than decay.
+    fn pieces(&mut self, arena: &Arena) -> Vec<(Range<usize>, bool)> {
+        let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
+        let mut add = |stretch: Range<usize>, moves: bool| match stretches.last_mut() {
+            Some((last, of_last)) if last.end == stretch.start && *of_last == moves => last.end = stretch.end,
+            _ => stretches.push((stretch, moves)),
+        };
+        for part in arena.trained() {
+            let moved = &mut self.moved[part.index];
+            match (arena.live.rows(part.index), moved.as_mut()) {
+                (Some(live), Some(moved)) => live.iter().for_each(|&row| moved[row as usize] = true),
+                _ => *moved = None,
+            }
+            let (offset, len) = (part.offset as usize, part.len as usize);
+            let Some(moved) = moved else {
+                add(offset..offset + len, true);
+                continue;
+            };
+            let width = len / moved.len();
+            let mut from = offset;
+            for alike in moved.chunk_by(|a, b| a == b) {
+                let to = from + alike.len() * width;
+                if alike[0] || part.decays {
+                    add(from..to, alike[0]);
+                }
+                from = to;
+            }
+        }
+        let cut = |(stretch, moves): &(Range<usize>, bool)| {
+            let pieces = arena::pieces(std::slice::from_ref(stretch)).into_iter();
+            pieces.map(|piece| (piece, *moves)).collect::<Vec<_>>()
+        };
+        stretches.iter().flat_map(cut).collect()
+    }
+
+    /// The moments were put back from elsewhere: looks where they are other than zero.
+    pub fn look_again(&mut self, arena: &Arena) {
+        for part in &arena.layout.parts {
+            let rows = |flat: &Tensor| rows_other_than_zero(&part.of(flat).view([part.shape[0], -1])); // [V, H]
+            let (m, v) = (rows(&self.m), rows(&self.v));
+            self.moved[part.index] = Some(m.into_iter().zip(v).map(|(m, v)| m || v).collect());
+        }
     }
 }
 
-/// What the moments see of a block of the gradient, clipped: written back over it.
-fn seen(block: &Block<Values>, gradient: &Tensor, method: &mut Combination<Values>, clip: f64) -> Tensor {
+/// Leaves out the first `gap` numbers, and takes the next `len`.
+fn take<'a>(whole: &mut &'a mut [f32], gap: usize, len: usize) -> &'a mut [f32] {
+    let (_, rest) = std::mem::take(whole).split_at_mut(gap);
+    let (own, rest) = rest.split_at_mut(len);
+    *whole = rest;
+    own
+}
+
+/// What an update of all entries has in common.
+#[derive(Clone, Copy)]
+struct Numbers {
+    betas: [f32; 2],
+    /// 1 − β.
+    fresh: [f32; 2],
+    eps: f32,
+    clip: f32,
+    scaled: f32,
+    decay: f32,
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn update(theta: &mut [f32], m: &mut [f32], v: &mut [f32], gradient: &[f32], decay: &[f32], numbers: Numbers) {
+    let Numbers { betas: [b1, b2], fresh: [fresh1, fresh2], eps, clip, scaled, decay: strength } = numbers;
+    for ((((theta, m), v), g), d) in theta.iter_mut().zip(m).zip(v).zip(gradient).zip(decay) {
+        let g = g * clip;
+        *m = *m * b1 + g * fresh1;
+        *v = *v * b2 + g * g * fresh2;
+        *theta -= *m / (v.sqrt() + eps) * scaled;
+        *theta -= *theta * d * strength;
+    }
+}
+
+fn decays(theta: &mut [f32], decay: &[f32], numbers: Numbers) {
+    for (theta, d) in theta.iter_mut().zip(decay) {
+        *theta -= *theta * d * numbers.decay;
+    }
+}
+
+/// What the moments see of a block of the gradient, clipped: written back over it. Tells also whether the method had a say.
+fn seen(block: &Block<Values>, gradient: &Tensor, method: &mut Combination<Values>, clip: f64) -> (Tensor, bool) {
     let mut target = block.of(&Values(gradient.shallow_clone())).0;
     if clip < 1.0 {
         target *= clip;
     }
     let Values(seen) = method.gradient(block, Values(target.shallow_clone()));
-    if seen.data_ptr() != target.data_ptr() {
+    let is_new = seen.data_ptr() != target.data_ptr();
+    if is_new {
         target.copy_(&seen);
     }
-    target
-}
-
-/// The numbers of a contiguous fp32 tensor on the CPU, such as every tensor of an arena is.
-fn slice(tensor: &mut Tensor) -> &mut [f32] {
-    debug_assert!(tensor.is_contiguous() && tensor.kind() == tch::Kind::Float && tensor.device() == Device::Cpu);
-    // SAFETY: contiguous fp32 CPU memory of `numel` entries, borrowed mutably for as long as the slice lives. Leaves
-    // alias it, but nothing reads them during an update.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+    (target, is_new)
 }
 
 #[cfg(test)]
@@ -257,6 +345,41 @@ mod tests {
         }
         assert!(one.theta.equal(&other.theta));
         assert_ne!(numbers_of(&one.theta), start);
+    }
+
+    /// Rows that nobody looked up take no part in an update but by decay, and come to the same numbers; also after the
+    /// moments were put back from elsewhere.
+    #[test]
+    fn rows_left_out_are_as_if_they_had_been_updated() {
+        let shape = Shape { name: "t".into(), shape: vec![50, 30], role: Role::Embeddings, decays: true };
+        let start: Vec<f32> = (0..1500).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+        let new = || {
+            let mut arena = Arena::new(Layout::new(vec![shape.clone()]), Device::Cpu);
+            arena.fill(0, &Tensor::from_slice(&start));
+            arena
+        };
+        let (mut one, mut other) = (new(), new());
+        let (mut a, mut b) = (Adam::new(&one, &recipe()), Adam::new(&other, &recipe()));
+        for (step, ids) in (1..).zip([&[3i64, 7, 3][..], &[7, 20], &[0], &[49, 3]]) {
+            for (arena, sparse) in [(&mut one, true), (&mut other, false)] {
+                let rows = Tensor::embedding(&arena.leaf(0), &Tensor::from_slice(ids), -1, false, sparse);
+                arena.backward(&rows.square().sum(Kind::Float));
+            }
+            a.step(&mut one, &mut method("vanilla", &[]), 0.01, 0.0, at(step));
+            b.step(&mut other, &mut method("vanilla", &[]), 0.01, 0.0, at(step));
+            assert!(one.theta.equal(&other.theta), "step {step}");
+            if step == 2 {
+                let fresh = Adam::new(&one, &recipe());
+                let held = std::mem::replace(&mut a, fresh);
+                a.m.copy_(&held.m);
+                a.v.copy_(&held.v);
+                a.look_again(&one);
+                assert_eq!(a.moved, held.moved);
+            }
+        }
+        assert!(a.m.equal(&b.m) && a.v.equal(&b.v));
+        let moved = a.moved[0].as_ref().map(|rows| rows.iter().filter(|&&moved| moved).count());
+        assert_eq!((moved, &b.moved[0]), (Some(5), &None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The loss of a batch and its gradient, from as many micro-batches as the recipe cuts it into.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use super::hooks::{InPass, StepPasses};
 use super::subject::Subject;
@@ -28,11 +28,13 @@ impl Step<'_> {
     /// g ← ∂L/∂θ of the whole batch. Gives L, the method's loss.
     pub fn gradient(&self, subject: &mut Subject, method: &Combination<Values>) -> f64 {
         let (mut loss, mut at) = (0.0, self.at);
-        for (number, picks) in self.picks.chunks(self.recipe.rows()).enumerate() {
+        // Like lengths side by side, since attention takes them together.
+        let mut sorted = self.picks.to_vec();
+        sorted.sort_by_key(|&pick| std::cmp::Reverse(self.tokens.length(pick as usize)));
+        for (number, picks) in sorted.chunks(self.recipe.rows()).enumerate() {
             let batch = Batch::of(self.tokens, picks, subject.pad());
             // A stream of its own for each micro-batch, so that neither the method's draws nor a resumption shifts it.
             let dropout = stream(at.seed, self.dropout, u64::from(at.step) | (number as u64) << 32);
-            tch::manual_seed(dropout as i64);
             let (input, labels) = (subject.input(&batch), subject.labels(&batch));
             let (of, precision) = (self.picks.len(), self.precision);
             let tapes = self.recipe.gradient_checkpointing.then(Vec::new);
@@ -42,7 +44,7 @@ impl Step<'_> {
             match passes.tapes {
                 Some(tapes) => {
                     if number == 0 {
-                        let _ = no_grad(|| subject.arena.gradient.zero_());
+                        subject.arena.clear();
                     }
                     self.rewind(subject, method, &share, &input, tapes);
                 }
@@ -75,7 +77,7 @@ impl Step<'_> {
                 let x = tape.inputs[number].detach().set_requires_grad(has_more_below);
                 let y = {
                     let in_pass = InPass { method, arena: &subject.arena, at: Some(*at), words: None };
-                    let mut pass = Pass::train(in_pass.hooks()).in_precision(self.precision);
+                    let mut pass = Pass::train(in_pass.hooks(), tape.key).in_precision(self.precision);
                     subject.encoder.replay(tape, number, &x, input, &mut pass)
                 };
                 if !y.requires_grad() {

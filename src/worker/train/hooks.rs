@@ -1,10 +1,10 @@
 //! Where a method's hooks meet the run: in the forward pass, in the loss, and on the gradient before it is clipped.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::loss::{self, Labels};
 use super::subject::{Subject, adapter_name};
-use crate::arena::{Arena, Stretch, Values};
+use crate::arena::{self, Arena, Stretch, Values, slice};
 use crate::method::{Combination, Hook, Leaves, Method, Moment, Part, Passes, stream};
 use crate::network::{Hooks, Input, Pass, Tape};
 
@@ -85,8 +85,9 @@ pub struct StepPasses<'a> {
 impl StepPasses<'_> {
     fn forward(&mut self, words: Option<&dyn Fn(&Values) -> Values>) -> Values {
         let in_pass = InPass { method: self.method, arena: &self.subject.arena, at: Some(self.at), words };
-        let mut pass = Pass::train(in_pass.hooks()).in_precision(self.precision);
-        pass.tape = self.tapes.as_ref().map(|_| Tape::new(stream(self.dropout, "layers", u64::from(self.at.pass))));
+        let key = stream(self.dropout, "pass", u64::from(self.at.pass));
+        let mut pass = Pass::train(in_pass.hooks(), key).in_precision(self.precision);
+        pass.tape = self.tapes.as_ref().map(|_| Tape::new(key));
         let logits = self.subject.encoder.forward(self.input, &mut pass);
         let tapes = self.tapes.iter_mut().zip(pass.tape);
         tapes.for_each(|(tapes, tape)| tapes.push((self.at, tape)));
@@ -129,12 +130,17 @@ pub fn raw(arena: &mut Arena, method: &mut Combination<Values>, at: Moment, rate
             let Values(changed) = method.raw(&block, Values(target.shallow_clone()));
             if changed.data_ptr() != target.data_ptr() {
                 target.copy_(&changed);
+                arena.live.set_all(place.0);
             }
         }
     });
 }
 
 /// The global norm of the gradient.
-pub fn norm(arena: &Arena) -> f64 {
+pub fn norm(arena: &mut Arena) -> f64 {
+    if arena.device() == Device::Cpu {
+        let stretches = arena.live.stretches(&arena.layout);
+        return arena::norm(slice(&mut arena.gradient), &stretches);
+    }
     no_grad(|| arena.gradient.norm().to_kind(Kind::Double)).double_value(&[])
 }

@@ -180,7 +180,7 @@ pub fn train(
         let loss = batch.gradient(subject, &method);
         let rate = schedule.rate(step);
         hooks::raw(&mut subject.arena, &mut method, at, rate);
-        let norm = hooks::norm(&subject.arena);
+        let norm = hooks::norm(&mut subject.arena);
         if !(loss.is_finite() && norm.is_finite()) {
             return Ok(Ending::Diverged { step });
         }

@@ -122,6 +122,7 @@ pub fn take_up(
                 "it was made with batches in other parts, so this would be no run that can be repeated"
             );
             restore(&held, &tensors(arena, adam, method))?;
+            adam.look_again(arena);
             Ok(position)
         }) {
             Ok(position) => return Ok(Some(position)),
