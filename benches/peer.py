@@ -120,8 +120,8 @@ def start(a, ratios):
     """From the command to the end of the first training step; ours even to the end of a run of one step."""
     found = []
     for pair in range(1, a.pairs + 1):
-        own = Ours(a.data, ["rte"], first=pair, max_steps=1, dev_size=2)
-        found.append(peer(a.data, "rte", seed=pair, max_steps=1)["first_step"] / own.wall)
+        own = Ours(a.data, ["cola"], first=pair, max_steps=1, dev_size=2)
+        found.append(peer(a.data, "cola", seed=pair, max_steps=1)["first_step"] / own.wall)
         ratios.note(f"start: {own.wall:.2f} s and {found[-1] * own.wall:.2f} s")
     ratios.at_least("from the command to the first step", 8, found)
 
@@ -130,7 +130,7 @@ def warm(a, ratios):
     """What a further run of a sweep costs besides its steps and its evaluation."""
     found = []
     for _ in range(a.pairs):
-        few, many = (Ours(a.data, ["rte"], seeds=seeds, max_steps=1, dev_size=2) for seeds in (1, 41))
+        few, many = (Ours(a.data, ["cola"], seeds=seeds, max_steps=1, dev_size=2) for seeds in (1, 41))
         own_work = sum(many.seconds("train", "evaluate")) - sum(few.seconds("train", "evaluate"))
         found.append((many.wall - few.wall - own_work) / 40 * 1e3)
     ratios.at_most("a further run besides its steps, ms", 50, found)

@@ -17,6 +17,8 @@ use crate::failpoint;
 use crate::protocol::{Message, Order};
 use crate::record::store::make_folder;
 
+/// Where glibc reads how it should allocate.
+const GLIBC: &str = "GLIBC_TUNABLES";
 /// Longest line taken from a worker, bytes; what is longer is cut into lines of this length.
 const LONGEST_LINE: u64 = 16 << 20;
 /// What one log file may grow to, bytes; a worker that floods its stderr must not fill the disk.
@@ -54,6 +56,10 @@ impl Process {
         command.arg("--device").arg(&slot.device).arg("--threads").arg(slot.threads.to_string());
         if !slot.label.is_empty() {
             command.arg("--label").arg(&slot.label).arg("--hardware").arg(&slot.hardware);
+        }
+        // A model's tensors in pages of 2 MB: a first touch of gigabytes in small ones takes as long as a step.
+        if std::env::var_os(GLIBC).is_none() {
+            command.env(GLIBC, "glibc.malloc.hugetlb=1");
         }
         command.envs(slot.env.iter().map(|(variable, content)| (variable, content)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

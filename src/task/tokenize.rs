@@ -6,12 +6,16 @@ mod sentence_piece;
 mod special;
 mod vocabulary;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::{DecoderWrapper, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{
+    DecoderWrapper, Encoding, NormalizerWrapper, PostProcessor, PreTokenizerWrapper, TruncationDirection,
+    TruncationParams, TruncationStrategy,
+};
 
 use class::Class;
 use special::Specials;
@@ -128,26 +132,77 @@ impl Tokenizer {
             .map_err(|fault| anyhow!(fault))?;
         // A tokenizer that knows of the length stops in the midst of a text, and then no longer sees which text of a pair
         // is the longer one. So texts are first tokenized in full.
-        let whole = |text: &str, kind: u32| -> tokenizers::Result<_> {
-            let mut encoding = self.inner.encode_fast(text, false)?;
-            encoding.set_type_ids(vec![kind; encoding.len()]);
-            Ok(encoding)
-        };
-        let encodings: Vec<_> = rows
-            .par_iter()
-            .map(|row| match row.text.as_slice() {
-                [one] => cut.post_process(whole(one, 0)?, None, true),
-                [one, two] => cut.post_process(whole(one, 0)?, Some(whole(two, 1)?), true),
+        let of_rows = |rows: &[Row]| {
+            let mut words = Words::of(&self.inner);
+            let row = |row: &Row| match row.text.as_slice() {
+                [one] => cut.post_process(words.encode(one, 0)?, None, true),
+                [one, two] => cut.post_process(words.encode(one, 0)?, Some(words.encode(two, 1)?), true),
                 texts => Err(format!("a row has one or two texts, not {}", texts.len()).into()),
-            })
+            };
+            rows.iter().map(row).collect::<tokenizers::Result<Vec<_>>>()
+        };
+        let each = rows.len().div_ceil(rayon::current_num_threads()).max(1);
+        let encodings: Vec<Vec<_>> = rows
+            .par_chunks(each)
+            .map(of_rows)
             .collect::<tokenizers::Result<_>>()
             .map_err(|fault| anyhow!("cannot tokenize: {fault}"))?;
         let mut tokens = Tokens::default();
-        for (row, encoding) in rows.iter().zip(&encodings) {
+        for (row, encoding) in rows.iter().zip(encodings.iter().flatten()) {
             let types = encoding.get_type_ids().iter().map(|&kind| kind as u8);
             tokens.push(encoding.get_ids(), types, row.label);
         }
         Ok(tokens)
+    }
+}
+
+/// Tokenizes texts, and keeps the ids of words where they depend on the word alone: most words of a data set come again.
+struct Words<'a> {
+    inner: &'a tokenizers::Tokenizer,
+    /// `None` where words depend on their neighbours, or on the space before them.
+    known: Option<HashMap<String, Vec<u32>>>,
+}
+
+impl Words<'_> {
+    fn of(inner: &tokenizers::Tokenizer) -> Words<'_> {
+        // What BERT does to a text it does to each character, and words end at every space.
+        let is_bert = matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)))
+            && matches!(inner.get_normalizer(), None | Some(NormalizerWrapper::BertNormalizer(_)));
+        let has_space = inner.get_added_tokens_decoder().values().any(|added| added.content.contains(' '));
+        Words { inner, known: (is_bert && !has_space).then(HashMap::new) }
+    }
+
+    /// A text in full, without special tokens, its tokens of a type.
+    fn encode(&mut self, text: &str, kind: u32) -> tokenizers::Result<Encoding> {
+        let Some(known) = &mut self.known else {
+            let mut encoding = self.inner.encode_fast(text, false)?;
+            encoding.set_type_ids(vec![kind; encoding.len()]);
+            return Ok(encoding);
+        };
+        let mut ids = Vec::new();
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            match known.get(word) {
+                Some(of_word) => ids.extend(of_word),
+                None => {
+                    let of_word = self.inner.encode_fast(word, false)?.get_ids().to_vec();
+                    ids.extend(&of_word);
+                    known.insert(word.to_owned(), of_word);
+                }
+            }
+        }
+        let n = ids.len();
+        let (tokens, words, offsets) = (vec![String::new(); n], vec![None; n], vec![(0, 0); n]);
+        Ok(Encoding::new(
+            ids,
+            vec![kind; n],
+            tokens,
+            words,
+            offsets,
+            vec![0; n],
+            vec![1; n],
+            Vec::new(),
+            Default::default(),
+        ))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -29,8 +28,8 @@ const PREEMPTED: u8 = 75; // EX_TEMPFAIL of sysexits.h
 /// checkpoints rarer, not runs endless.
 const SAVING: f64 = 4.0;
 
-/// Takes orders until standard input ends, or SIGTERM comes.
-pub fn serve(arguments: &Arguments) -> ExitCode {
+/// Takes orders until standard input ends, or SIGTERM comes. Gives the exit code.
+pub fn serve(arguments: &Arguments) -> u8 {
     let Arguments { device: own_name, threads, label, hardware, .. } = arguments;
     let threads = *threads;
     tch::set_num_threads(threads as i32);
@@ -41,7 +40,7 @@ pub fn serve(arguments: &Arguments) -> ExitCode {
         Ok(device) => device,
         Err(message) => {
             log::line(&message);
-            return ExitCode::FAILURE;
+            return 1;
         }
     };
     let found = || cuda::devices().into_iter().find(|(name, _)| name == own_name).map(|(_, hardware)| hardware);
@@ -84,7 +83,7 @@ pub fn serve(arguments: &Arguments) -> ExitCode {
         };
         say(&work(&job, &mut warm, &orders, made));
     }
-    if orders.is_terminated() { ExitCode::from(PREEMPTED) } else { ExitCode::SUCCESS }
+    if orders.is_terminated() { PREEMPTED } else { 0 }
 }
 
 fn measured(job: &Job, seconds: f64, warm: &mut Warm) -> Message {
@@ -95,8 +94,8 @@ fn measured(job: &Job, seconds: f64, warm: &mut Warm) -> Message {
     }
 }
 
-/// Prints what this machine can train on, a `protocol::Probe`.
-pub fn probe() -> ExitCode {
+/// Prints what this machine can train on, a `protocol::Probe`. Gives the exit code.
+pub fn probe() -> u8 {
     let devices = cuda::devices().into_iter().map(|(name, hardware)| {
         let memory = cuda::memory(&name);
         ProbedDevice { name, hardware, memory }
@@ -104,7 +103,7 @@ pub fn probe() -> ExitCode {
     let found = Probe { libtorch: cuda::LIBTORCH.to_owned(), devices: devices.collect() };
     let found = serde_json::to_string(&found).expect("words and numbers");
     let printed = writeln!(std::io::stdout(), "{found}");
-    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    u8::from(printed.is_err())
 }
 
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {

@@ -59,6 +59,27 @@ fn ids_equal_transformers_by_vocabulary() {
 }
 
 #[test]
+fn words_that_were_kept_are_those_of_the_whole_text() {
+    let Some(folder) = model() else { return };
+    let tokenizer = Tokenizer::open(&folder).unwrap();
+    let mut words = Words::of(&tokenizer.inner);
+    assert!(words.known.is_some());
+    let texts = [
+        "The cat's café, the CAT'S cafe\u{301} -- isn't it?",
+        "  two  spaces \t a tab\u{b}and a\u{0}control a\u{a0}hard\u{2003}space ",
+        "a \u{301}mark alone, 東京 tower, naïve\u{200d}joined [SEP] [MASK]x ΟΔΟΣ ǅ",
+        "",
+        " ",
+    ];
+    for text in [texts, texts].concat() {
+        let whole = tokenizer.inner.encode_fast(text, false).unwrap();
+        let found = words.encode(text, 1).unwrap();
+        assert_eq!(found.get_ids(), whole.get_ids(), "{text:?}");
+        assert_eq!((found.get_type_ids().to_vec(), found.len()), (vec![1; whole.len()], whole.len()));
+    }
+}
+
+#[test]
 fn faults_name_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let fault = Tokenizer::open(folder.path()).err().unwrap();
