@@ -100,7 +100,7 @@ impl<'a> Early<'a> {
                     if let Some(at) = self.reached.remove(&id) {
                         self.tickets.remove(&id);
                         let rule = self.sweep.stop.name().to_owned();
-                        events.push(Event::Retire(id, End::Stopped(Stopped { rule, at })));
+                        events.push(Event::Retire(id, Box::new(End::Stopped(Stopped { rule, at }))));
                     }
                 }
                 Fate::Train { .. } | Fate::Ended | Fate::Waits | Fate::Spared => {}

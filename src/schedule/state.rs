@@ -203,7 +203,7 @@ impl State {
             Event::Hold(why) => self.hold(why, &mut out),
             Event::Release => self.release(&mut out),
             Event::Admit(tickets) => tickets.into_iter().for_each(|ticket| self.readmit(ticket)),
-            Event::Retire(id, end) => self.retire(&id, end, &mut out),
+            Event::Retire(id, end) => self.retire(&id, *end, &mut out),
             Event::Close => self.open = false,
             Event::Open(place) => self.slots.push(Slot::at(place)),
         }

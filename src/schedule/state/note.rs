@@ -64,7 +64,7 @@ pub enum Event {
     /// A rule adds runs, or sends those on that it let wait.
     Admit(Vec<Ticket>),
     /// A rule ends a run that waits.
-    Retire(RunId, End),
+    Retire(RunId, Box<End>),
     /// No rule adds anything any more.
     Close,
     /// One more slot.

@@ -182,7 +182,7 @@ mod tests {
     fn a_norm_does_not_depend_on_how_stretches_are_cut() {
         let numbers: Vec<f32> = (0..100_000).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
         let exact = numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-        for stretches in [vec![0..100_000], vec![0..7, 7..50_001, 50_001..100_000]] {
+        for stretches in [vec![0..99, 99..100_000], vec![0..7, 7..50_001, 50_001..100_000]] {
             assert!((norm(&numbers, &stretches) / exact - 1.0).abs() < 1e-12);
         }
         assert_eq!(norm(&numbers, &[]), 0.0);

@@ -44,50 +44,57 @@ pub fn attend_by_products(
     input: &Input,
     pass: &Pass,
 ) -> Tensor {
-    let sizes: Vec<i64> = input.groups.iter().map(|group| group.tokens).collect();
-    let cut = |y: Tensor| if sizes.len() == 1 { vec![y] } else { y.split_with_sizes(&sizes, 0) };
-    let parts = cut(query).into_iter().zip(cut(key)).zip(cut(value)).zip(&input.groups);
+    let sizes: Vec<i64> = input.groups.iter().map(Group::size).collect();
+    let lay_out = |y: Tensor| {
+        let y = match &input.slots {
+            Some(slots) => {
+                y.new_zeros([sizes.iter().sum(), y.size()[1]], (y.kind(), y.device())).index_copy(0, slots, &y)
+            }
+            None => y,
+        };
+        if sizes.len() == 1 { vec![y] } else { y.split_with_sizes(&sizes, 0) }
+    };
+    let parts = lay_out(query).into_iter().zip(lay_out(key)).zip(lay_out(value)).zip(&input.groups);
     let mut contexts: Vec<Tensor> = parts
         .map(|(((query, key), value), group)| {
-            let [query, key, value] = [query, key, value].map(|y| lay_out(&y, heads, group)); // [B·heads, T, size]
+            let [query, key, value] = [query, key, value].map(|y| by_head(&y, heads, group)); // [B·heads, T, size]
             let weights = dropout(scores(&query, &key, heads, group).softmax(-1, Kind::Float), rate, pass);
-            take_up(&pass.product(&weights, &value), heads, group)
+            by_token(&pass.product(&weights, &value), heads, group)
         })
         .collect();
-    if contexts.len() == 1 { contexts.remove(0) } else { Tensor::cat(&contexts, 0) }
-}
-
-/// `[n, heads·size]` → `[B·heads, T, size]`.
-fn lay_out(y: &Tensor, heads: i64, group: &Group) -> Tensor {
-    let (rows, width, all) = (group.rows, group.width, y.size()[1]);
-    let y = match &group.places {
-        Some(places) => y.new_zeros([rows * width, all], (y.kind(), y.device())).index_copy(0, places, y),
-        None => y.shallow_clone(),
-    };
-    let by_head = y.view([rows, width, heads, all / heads]).transpose(1, 2); // [B, heads, T, size]
-    by_head.reshape([rows * heads, width, all / heads])
-}
-
-/// `[B·heads, T, size]` → `[n, heads·size]`.
-fn take_up(context: &Tensor, heads: i64, group: &Group) -> Tensor {
-    let (rows, width, size) = (group.rows, group.width, context.size()[2]);
-    let by_token = context.view([rows, heads, width, size]).transpose(1, 2); // [B, T, heads, size]
-    let all = by_token.reshape([rows * width, heads * size]);
-    match &group.places {
-        Some(places) => all.index_select(0, places),
+    let all = if contexts.len() == 1 { contexts.remove(0) } else { Tensor::cat(&contexts, 0) };
+    match &input.slots {
+        Some(slots) => all.index_select(0, slots),
         None => all,
     }
+}
+
+/// `[B·T, heads·size]` → `[B·heads, T, size]`.
+fn by_head(y: &Tensor, heads: i64, group: &Group) -> Tensor {
+    let size = y.size()[1] / heads;
+    let y = y.view([group.rows, group.width, heads, size]).transpose(1, 2); // [B, heads, T, size]
+    y.reshape([group.rows * heads, group.width, size])
+}
+
+/// `[B·heads, T, size]` → `[B·T, heads·size]`.
+fn by_token(context: &Tensor, heads: i64, group: &Group) -> Tensor {
+    let size = context.size()[2];
+    let context = context.view([group.rows, heads, group.width, size]).transpose(1, 2); // [B, T, heads, size]
+    context.reshape([group.size(), heads * size])
 }
 
 /// Scaled scores, `[B·heads, T, T]`, fp32.
 fn scores(query: &Tensor, key: &Tensor, heads: i64, group: &Group) -> Tensor {
     let (scale, keys) = ((query.size()[2] as f64).powf(-0.5), key.transpose(1, 2));
-    let of_heads = || group.bias.repeat_interleave_self_int(heads, 0, None); // [B, 1, T] → [B·heads, 1, T]
-    match (query.kind(), &group.places) {
-        (Kind::Float, None) => {
-            query.new_zeros([1, 1, 1], (Kind::Float, query.device())).baddbmm(query, &keys, 0.0, scale)
-        }
-        (Kind::Float, Some(_)) => of_heads().baddbmm(query, &keys, 1.0, scale),
-        _ => query.bmm(&keys) * scale + of_heads(),
+    // [B, 1, T] → [B·heads, 1, T].
+    let bias = group.bias.as_ref().map(|bias| bias.repeat_interleave_self_int(heads, 0, None));
+    if query.kind() == Kind::Float {
+        let zero = || query.new_zeros([1, 1, 1], (Kind::Float, query.device()));
+        return bias.unwrap_or_else(zero).baddbmm(query, &keys, 1.0, scale);
+    }
+    let scores = query.bmm(&keys) * scale;
+    match bias {
+        Some(bias) => scores + bias,
+        None => scores,
     }
 }

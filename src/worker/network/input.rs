@@ -23,19 +23,18 @@ pub struct Input {
     pub places: Tensor,
     /// Added to attention scores: 0 at tokens, the most negative number at padding, `[B, 1, 1, T]`, fp32.
     pub bias: Tensor,
-    /// The same examples in groups of like lengths, in their order.
+    /// The same examples in groups of like lengths, which lie one behind the other in a layout of their own.
     pub groups: Vec<Group>,
+    /// Where each token stands in the layout of the groups, `[N]`, int64; `None` where it stands where it stands packed.
+    pub slots: Option<Tensor>,
 }
 
-/// Examples that are laid out together: B of them, n tokens, T in the longest.
+/// Examples that are laid out together: B of them, T tokens in the longest.
 pub struct Group {
     pub rows: i64,
-    pub tokens: i64,
     pub width: i64,
-    /// Where each token stands in the padded layout, `[n]`, int64, in 0..B·T; `None` where nothing is padded.
-    pub places: Option<Tensor>,
-    /// 0 at tokens, the most negative number at padding, `[B, 1, T]`, fp32.
-    pub bias: Tensor,
+    /// 0 at tokens, the most negative number at padding, `[B, 1, T]`, fp32; `None` where nothing is padded.
+    pub bias: Option<Tensor>,
 }
 
 /// What a further group costs beside scores: so many of them, of all heads, could be computed meanwhile.
@@ -61,20 +60,49 @@ fn cut(lengths: &[i64]) -> Vec<usize> {
 }
 
 impl Group {
-    pub(super) fn of(lengths: &[i64], device: Device) -> Group {
+    fn of(lengths: &[i64], device: Device) -> Group {
         let (rows, width) = (lengths.len() as i64, lengths.iter().copied().max().unwrap_or(0));
-        let tokens = lengths.iter().sum();
-        let mut bias = vec![f32::MIN; (rows * width) as usize];
-        let mut places = Vec::with_capacity(tokens as usize);
-        for (row, &length) in lengths.iter().enumerate() {
-            let from = row as i64 * width;
-            bias[from as usize..(from + length) as usize].fill(0.0);
-            places.extend(from..from + length);
-        }
-        let places = (tokens < rows * width).then(|| Tensor::from_slice(&places).to_device(device));
-        let bias = Tensor::from_slice(&bias).view([rows, 1, width]).to_device(device); // [B, 1, T]
-        Group { rows, tokens, width, places, bias }
+        let is_padded = lengths.iter().any(|&length| length < width);
+        let bias = is_padded.then(|| {
+            let of_row = |&length: &i64| (0..width).map(move |place| if place < length { 0.0 } else { f32::MIN });
+            let bias: Vec<f32> = lengths.iter().flat_map(of_row).collect();
+            Tensor::from_slice(&bias).view([rows, 1, width]).to_device(device) // [B, 1, T]
+        });
+        Group { rows, width, bias }
     }
+
+    /// Places in the layout.
+    pub fn size(&self) -> i64 {
+        self.rows * self.width
+    }
+}
+
+/// Examples in groups of so many, the longest first, and where each token goes.
+pub(super) fn grouped(lengths: &[i64], counts: &[usize], device: Device) -> (Vec<Group>, Option<Tensor>) {
+    let order = by_length(lengths);
+    let mut begins = vec![0; lengths.len()];
+    let (mut groups, mut rest, mut begin) = (Vec::new(), &order[..], 0);
+    for &count in counts {
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        let own_lengths: Vec<i64> = own.iter().map(|&row| lengths[row]).collect();
+        let group = Group::of(&own_lengths, device);
+        for (place, &row) in own.iter().enumerate() {
+            begins[row] = begin + place as i64 * group.width;
+        }
+        begin += group.size();
+        groups.push(group);
+    }
+    let slots: Vec<i64> = begins.iter().zip(lengths).flat_map(|(&begin, &length)| begin..begin + length).collect();
+    let stays = begin == slots.len() as i64 && slots.iter().zip(0..).all(|(&slot, token)| slot == token);
+    (groups, (!stays).then(|| Tensor::from_slice(&slots).to_device(device)))
+}
+
+/// The examples from the longest to the shortest; of equals the first goes first.
+fn by_length(lengths: &[i64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+    order
 }
 
 impl Input {
@@ -99,15 +127,12 @@ impl Input {
         let list = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
         let [ids, types, positions, places] = packed.map(|numbers| list(&numbers));
         // A GPU computes on padding in less time than it takes to start one more group.
-        let counts = if device == Device::Cpu { cut(&lengths) } else { vec![rows] };
-        let mut rest = &lengths[..];
-        let mut group = |count: usize| {
-            let (own, others) = rest.split_at(count);
-            rest = others;
-            Group::of(own, device)
-        };
+        let sorted: Vec<i64> = by_length(&lengths).into_iter().map(|row| lengths[row]).collect();
+        let counts = if device == Device::Cpu { cut(&sorted) } else { vec![rows] };
+        let (groups, slots) = grouped(&lengths, &counts, device);
         Input {
-            groups: counts.into_iter().map(&mut group).collect(),
+            groups,
+            slots,
             ids,
             types,
             positions,
@@ -136,7 +161,19 @@ mod tests {
         assert_eq!(cut(&[200, 190, 55, 52, 50, 50, 50, 50]), [2, 6]);
         assert_eq!(cut(&[128; 16]), [16]);
         assert_eq!(cut(&[]), Vec::<usize>::new());
-        // Also where nobody sorted them.
-        assert_eq!(cut(&[50, 300, 50, 50]), [1, 1, 2]);
+    }
+
+    #[test]
+    fn tokens_keep_their_place_unless_lengths_say_otherwise() {
+        let slots = |lengths: &[i64], counts: &[usize]| {
+            let (groups, slots) = grouped(lengths, counts, Device::Cpu);
+            let padded: Vec<bool> = groups.iter().map(|group| group.bias.is_some()).collect();
+            (padded, slots.map(|slots| Vec::<i64>::try_from(slots).expect("whole numbers")))
+        };
+        assert_eq!(slots(&[3, 3], &[2]), (vec![false], None));
+        assert_eq!(slots(&[3, 2], &[1, 1]), (vec![false, false], None));
+        assert_eq!(slots(&[3, 2], &[2]), (vec![true], Some(vec![0, 1, 2, 3, 4])));
+        assert_eq!(slots(&[2, 3], &[1, 1]), (vec![false, false], Some(vec![3, 4, 0, 1, 2])));
+        assert_eq!(slots(&[2, 3, 1], &[3]), (vec![true], Some(vec![3, 4, 0, 1, 2, 6])));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::input::Group;
+use super::input::grouped;
 use super::{Input, Pass};
 use crate::arena::Stretch;
 use crate::method::{Combination, Moment};
@@ -205,13 +205,8 @@ fn groups_of_like_lengths_change_nothing() {
         let forward = |input: &Input| case.subject.encoder.forward(input, &mut Pass::evaluate(None));
         let (together, count) = (forward(&input), input.lengths.len());
         for sizes in [vec![1; count], vec![1, count - 1]] {
-            let mut rest = &input.lengths[..];
-            let groups = sizes.iter().map(|&size| {
-                let (own, others) = rest.split_at(size);
-                rest = others;
-                Group::of(own, Device::Cpu)
-            });
-            let apart = Input { groups: groups.collect(), ..case.subject.input(&case.batch()) };
+            let (groups, slots) = grouped(&input.lengths, &sizes, Device::Cpu);
+            let apart = Input { groups, slots, ..case.subject.input(&case.batch()) };
             let difference = (forward(&apart) - &together).abs().max().double_value(&[]);
             assert!(difference < 1e-5, "{name}, {sizes:?}: {difference}");
         }

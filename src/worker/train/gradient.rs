@@ -28,10 +28,7 @@ impl Step<'_> {
     /// g ← ∂L/∂θ of the whole batch. Gives L, the method's loss.
     pub fn gradient(&self, subject: &mut Subject, method: &Combination<Values>) -> f64 {
         let (mut loss, mut at) = (0.0, self.at);
-        // Like lengths side by side, since attention takes them together.
-        let mut sorted = self.picks.to_vec();
-        sorted.sort_by_key(|&pick| std::cmp::Reverse(self.tokens.length(pick as usize)));
-        for (number, picks) in sorted.chunks(self.recipe.rows()).enumerate() {
+        for (number, picks) in self.picks.chunks(self.recipe.rows()).enumerate() {
             let batch = Batch::of(self.tokens, picks, subject.pad());
             // A stream of its own for each micro-batch, so that neither the method's draws nor a resumption shifts it.
             let dropout = stream(at.seed, self.dropout, u64::from(at.step) | (number as u64) << 32);

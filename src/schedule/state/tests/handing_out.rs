@@ -129,11 +129,11 @@ fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
         ]
     };
     // With what its worker said of itself.
-    assert_eq!(state.see(Event::Retire(id(1), end.clone()), at(3)), retired(1, half_way()));
-    assert_eq!(state.see(Event::Retire(id(0), end.clone()), at(3)), [], "it runs");
+    assert_eq!(state.see(Event::Retire(id(1), Box::new(end.clone())), at(3)), retired(1, half_way()));
+    assert_eq!(state.see(Event::Retire(id(0), Box::new(end.clone())), at(3)), [], "it runs");
     // One that was parked when an earlier coordinator went.
     let made = Provenance { attempt: 1, ..Provenance::default() };
-    assert_eq!(state.see(Event::Retire(id(7), end.clone()), at(3)), retired(7, made));
+    assert_eq!(state.see(Event::Retire(id(7), Box::new(end.clone())), at(3)), retired(7, made));
     // Its worker counts the time before it was parked, by its checkpoint.
     assert_eq!(state.see(Event::From(w, done(0)), at(4)), [was_done(0, 0, 1.0), handed(w, 2)].concat());
     assert_eq!(state.see(Event::From(w, done(2)), at(5)), was_done(0, 2, 1.0), "the rule may have more");
