@@ -14,6 +14,8 @@ use crate::task::{Labels, Task};
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     Train(Box<Job>),
+    /// Train runs of one model, task and recipe side by side; each is answered as if it had come alone.
+    Fuse(Vec<Job>),
     /// Save a checkpoint at the next step and end the run with `Paused`.
     Pause,
     /// Train the model of a job for a while, by plain fine-tuning and to no end but to see how fast it goes: `Measured`.

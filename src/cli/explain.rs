@@ -126,8 +126,8 @@ fn now(store: &Store, which: &Which, record: Option<&Record>) -> Result<Vec<Stri
             Verdict::Starting(holder) => &holder.process,
             _ => &seen.live.process,
         };
-        let slot = seen.live.slots.iter().find(|slot| slot.run.as_ref().is_some_and(|run| run.id == *id));
-        if let Some((slot, run)) = slot.and_then(|slot| Some((slot, slot.run.as_ref()?))) {
+        let mut running = seen.live.slots.iter().flat_map(|slot| slot.runs().map(move |run| (slot, run)));
+        if let Some((slot, run)) = running.find(|(_, run)| run.id == *id) {
             let step = if run.of > 0 { format!(", step {} of {}", run.step, run.of) } else { String::new() };
             said.push(format!("{sweep}: it runs since {} on {}: {}{step}", run.since, slot.device, run.phase));
             continue;

@@ -14,6 +14,7 @@ mod explain;
 mod export;
 mod fetch;
 mod figure;
+mod fuse;
 mod inputs;
 mod layout;
 mod logs;

@@ -175,10 +175,13 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     if let Some(stop) = &workspace.sweep.stop {
         print(&early::in_words(stop))?;
     }
-    let is_bf16 = |j: &Judged| j.is_to_do() && j.run.recipe.precision == Precision::Bf16;
-    if judged.iter().any(is_bf16) && devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu" && !cpu::has_bf16()
-    {
+    let asks_for = |precision| judged.iter().any(|j| j.is_to_do() && j.run.recipe.precision == precision);
+    let on_cpu = devices::kind(workspace.sweep.run.devices.as_deref()) == "cpu";
+    if asks_for(Precision::Bf16) && on_cpu && !cpu::has_bf16() {
         print("precision = \"bf16\": this CPU has no instructions for it, so expect no speed of it here")?;
+    }
+    if asks_for(Precision::Tf32) && on_cpu {
+        print("precision = \"tf32\": that is a GPU's; a CPU computes it as fp32")?;
     }
     let to_do: Vec<&Judged> = judged.iter().filter(|j| j.is_to_do()).collect();
     if !to_do.is_empty() && workspace.lacking.is_empty() {

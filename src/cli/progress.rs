@@ -41,7 +41,8 @@ enum Out {
 }
 
 struct Running {
-    id: RunId,
+    /// One, or several side by side.
+    ids: Vec<RunId>,
     phase: String,
     /// Step and number of steps, loss, examples per second.
     at: Option<(u32, u32, f64, f64)>,
@@ -106,6 +107,10 @@ impl Progress {
     }
 
     fn start(&mut self, slot: usize, id: &RunId) {
+        if let (Out::Bars { .. }, Some(run)) = (&self.out, self.running.get_mut(&slot)) {
+            run.ids.push(id.clone());
+            return;
+        }
         let bar = match &self.out {
             Out::Bars { all, .. } => {
                 let style = ProgressStyle::with_template("{wide_msg}").expect("a fixed template");
@@ -119,10 +124,16 @@ impl Progress {
             }
         };
         let phase = "load".to_owned();
-        self.running.insert(slot, Running { id: id.clone(), phase, at: None, bar });
+        self.running.insert(slot, Running { ids: vec![id.clone()], phase, at: None, bar });
     }
 
-    fn leave(&mut self, slot: usize) {
+    /// After the last of its runs a slot has no line.
+    fn leave(&mut self, slot: usize, id: &RunId) {
+        let Some(run) = self.running.get_mut(&slot) else { return };
+        run.ids.retain(|own| own != id);
+        if !run.ids.is_empty() {
+            return;
+        }
         if let (Out::Bars { all, .. }, Some(Running { bar: Some(bar), .. })) = (&self.out, self.running.remove(&slot)) {
             bar.finish_and_clear();
             all.remove(&bar);
@@ -130,7 +141,7 @@ impl Progress {
     }
 
     fn end(&mut self, slot: usize, id: &RunId, end: &End, seconds: f64, left: Option<f64>) {
-        self.leave(slot);
+        self.leave(slot, id);
         let (verb, mut rest) = match end {
             End::Done(outcome) => {
                 self.done += 1;
@@ -179,7 +190,11 @@ impl Progress {
 
     fn line(&self, slot: usize, run: &Running) -> String {
         let device = self.devices.get(&slot).map_or("", String::as_str);
-        let (label, widest) = (self.label(&run.id), self.widest);
+        let (label, widest) = (self.label(&run.ids[0]), self.widest);
+        let device = match run.ids.len() {
+            1 => device.to_owned(),
+            runs => format!("{device}  and {} beside it", runs - 1),
+        };
         match run.at {
             Some((step, of, loss, speed)) if run.phase == "train" => {
                 let digits = of.to_string().len();
@@ -213,18 +228,22 @@ impl Observer for Progress {
             Note::Checkpointed { .. } => {}
             Note::Ended { slot, id, end, seconds, left } => self.end(*slot, id, end, *seconds, *left),
             Note::Paused { slot, id, step } => {
-                self.leave(*slot);
+                self.leave(*slot, id);
                 self.paused += 1;
                 self.say_of_run("paused", id, &format!("at step {step}"));
             }
             Note::Reached { slot, id, rung } => {
-                self.leave(*slot);
+                self.leave(*slot, id);
                 let score = score(&rung.metric, &rung.dev);
                 self.say_of_run("reached", id, &format!("step {} of {}, {score}", rung.step, rung.of));
             }
             Note::PutBack { slot, id, failure, next } => {
-                self.leave(*slot);
+                self.leave(*slot, id);
                 self.say_of_run("retry", id, &format!("{}; {next}", why(failure)));
+            }
+            Note::Regrouped { slot, id } => {
+                self.leave(*slot, id);
+                self.say_of_run("retry", id, "another run of its group was ended; again");
             }
             Note::Cancelled { id } => {
                 self.failed += 1;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::devices::Found;
+use super::fuse::Fusible;
 use super::plan::{Judged, judge, past};
 use super::retention::Retention;
 use super::slots::Wish;
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// Worker processes on each device, or auto [default: the sweep file's, else one on a GPU and auto on a CPU]
     #[arg(long, value_name = "N")]
     slots_per_device: Option<Slots>,
+    /// Train up to so many runs side by side in one program, where they differ in seed, rate and method alone
+    /// [default: the sweep file's, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(spec::FUSE)))]
+    fuse: Option<u32>,
     /// Only the runs that meet the conditions: "task=rte and seed<=2"
     #[arg(long, value_name = "CONDITIONS")]
     only: Option<String>,
@@ -184,14 +189,15 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let mut seen = HashSet::new();
     let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
     kinds.try_for_each(|j| job(j.id).map(drop))?;
-    let tickets = work::tickets(&workspace.sweep, &to_do, &past.peaks);
+    let limits = limits(arguments, &workspace.sweep.run, to_do.len());
+    let fusible = (limits.fuse > 1).then(|| Fusible::of(&workspace));
+    let tickets = work::tickets(&workspace.sweep, &to_do, &past.peaks, fusible.as_ref());
     // Where a rule decides as it goes, it says what comes first.
     let is_again = |_: &Failure, id: &RunId| by_id.contains_key(id);
     let (mut early, tickets) = match &rule {
         Some(rule) => rule.director(&workspace, is_again, tickets),
         None => (None, tickets),
     };
-    let limits = limits(arguments, &workspace.sweep.run, to_do.len());
     let options =
         Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
@@ -275,6 +281,7 @@ fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
         stall: Some(run.stall.unwrap_or(STALL)),
         budget: arguments.time_budget.or(run.time_budget),
         oom_fails: run.oom_fails,
+        fuse: arguments.fuse.or(run.fuse).unwrap_or(1) as usize,
     }
 }
 

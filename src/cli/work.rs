@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::fuse::Fusible;
 use super::plan::Judged;
 use super::speeds::Speeds;
 use crate::device::peak::{Peaks, Shape};
@@ -10,10 +11,11 @@ use crate::schedule::{Ease, Ticket};
 use crate::spec::{Order, Sweep};
 
 /// Tickets of these runs, in the order in which they are to be done; priorities are left to the scheduler.
-/// `peaks` tells what runs like them took of a GPU's memory.
-pub fn tickets(sweep: &Sweep, to_do: &[&Judged], peaks: &Peaks) -> Vec<Ticket> {
+/// `peaks` tells what runs like them took of a GPU's memory; `fusible`, where some are to be trained side by side, which.
+pub fn tickets(sweep: &Sweep, to_do: &[&Judged], peaks: &Peaks, fusible: Option<&Fusible>) -> Vec<Ticket> {
     let mut shapes: HashMap<u64, u32> = HashMap::new();
     let mut footprints: HashMap<Shape, u32> = HashMap::new();
+    let mut kinds: HashMap<String, u32> = HashMap::new();
     let mut tickets: Vec<Ticket> = Vec::with_capacity(to_do.len());
     for j in in_order(sweep.run.order, to_do) {
         let next = shapes.len() as u32;
@@ -32,6 +34,10 @@ pub fn tickets(sweep: &Sweep, to_do: &[&Judged], peaks: &Peaks) -> Vec<Ticket> {
             until: None,
             share: 1.0,
             ease: Ease::None,
+            fuse: fusible.and_then(|fusible| fusible.key(j.run)).map(|key| {
+                let next = kinds.len() as u32;
+                *kinds.entry(key).or_insert(next)
+            }),
         });
     }
     tickets

@@ -240,7 +240,8 @@ fn set(recipe: &mut Recipe, name: &str, value: &Value) {
         "dropout" => recipe.dropout = Some(real(value)),
         "shuffle" => recipe.shuffle = *value == Value::Flag(true),
         "precision" => {
-            recipe.precision = if *value == Value::Word("bf16".to_owned()) { Precision::Bf16 } else { Precision::Fp32 };
+            let of = |known: &Precision| *value == Value::Word(known.to_string());
+            recipe.precision = Precision::ALL.into_iter().find(of).unwrap_or_default();
         }
         "gradient_checkpointing" => recipe.gradient_checkpointing = *value == Value::Flag(true),
         _ => {}

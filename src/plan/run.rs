@@ -97,10 +97,14 @@ impl Recipe {
 pub enum Precision {
     #[default]
     Fp32,
+    /// fp32 whose factors a GPU rounds to 10 bits of mantissa; on a CPU it is fp32.
+    Tf32,
     Bf16,
 }
 
 impl Precision {
+    pub const ALL: [Precision; 3] = [Precision::Fp32, Precision::Tf32, Precision::Bf16];
+
     /// What a record need not say: every run was once fp32.
     fn is_fp32(&self) -> bool {
         *self == Precision::Fp32
@@ -111,6 +115,7 @@ impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Precision::Fp32 => "fp32",
+            Precision::Tf32 => "tf32",
             Precision::Bf16 => "bf16",
         })
     }

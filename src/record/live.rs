@@ -68,6 +68,34 @@ pub struct Slot {
     pub device_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Running>,
+    /// Runs that are trained side by side with that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Running>,
+}
+
+impl Slot {
+    pub fn runs(&self) -> impl Iterator<Item = &Running> {
+        self.run.iter().chain(&self.beside)
+    }
+
+    pub fn runs_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        self.run.iter_mut().chain(&mut self.beside)
+    }
+
+    /// One more run.
+    pub fn add(&mut self, run: Running) {
+        match self.run {
+            Some(_) => self.beside.push(run),
+            None => self.run = Some(run),
+        }
+    }
+
+    pub fn remove(&mut self, id: &RunId) {
+        self.beside.retain(|run| run.id != *id);
+        if self.run.as_ref().is_some_and(|run| run.id == *id) {
+            self.run = (!self.beside.is_empty()).then(|| self.beside.remove(0));
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -175,6 +175,10 @@ pub struct Provenance {
     /// How often the run went on from a checkpoint; `seconds` are those of all its parts.
     #[serde(default, skip_serializing_if = "is_never")]
     pub resumed: u32,
+    /// The runs that were trained side by side in one program, this one among them; empty where it was trained alone.
+    /// `seconds` are then its even share of theirs, and peaks of memory those of the whole program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<RunId>,
 }
 
 /// What a record need not say.

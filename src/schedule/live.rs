@@ -62,7 +62,7 @@ impl<'a> Keeper<'a> {
 
     /// Says how the sweep ended; nothing is written after it.
     pub fn end(mut self, how: &str) {
-        self.live.slots.iter_mut().for_each(|slot| slot.run = None);
+        self.live.slots.iter_mut().for_each(|slot| (slot.run, slot.beside) = (None, Vec::new()));
         self.live.seconds_left = None;
         self.live.ended = Some(how.to_owned());
         self.write();
@@ -77,14 +77,12 @@ impl<'a> Keeper<'a> {
     }
 
     fn running(&mut self, slot: usize, id: &RunId) -> Option<&mut Running> {
-        self.live.slots.get_mut(slot)?.run.as_mut().filter(|running| running.id == *id)
+        self.live.slots.get_mut(slot)?.runs_mut().find(|running| running.id == *id)
     }
 
     fn leave(&mut self, slot: usize, id: &RunId) {
-        if let Some(slot) =
-            self.live.slots.get_mut(slot).filter(|slot| slot.run.as_ref().is_some_and(|run| run.id == *id))
-        {
-            slot.run = None;
+        if let Some(slot) = self.live.slots.get_mut(slot) {
+            slot.remove(id);
         }
     }
 
@@ -92,7 +90,7 @@ impl<'a> Keeper<'a> {
         if self.live.slots.len() <= slot {
             self.live.slots.resize_with(slot + 1, Slot::default);
         }
-        self.live.slots[slot].run = Some(Running {
+        self.live.slots[slot].add(Running {
             id: id.clone(),
             label: (self.label)(id),
             attempt,
@@ -144,6 +142,7 @@ impl Observer for Keeper<'_> {
             Note::Ended { slot, id, .. }
             | Note::Paused { slot, id, .. }
             | Note::Reached { slot, id, .. }
+            | Note::Regrouped { slot, id }
             | Note::PutBack { slot, id, .. } => self.leave(*slot, id),
             Note::Held { why, .. } => self.live.held = Some(why.clone()),
             Note::Stopping { why, .. } => {

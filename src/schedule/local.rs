@@ -211,13 +211,21 @@ struct Driver<'a, 'd> {
     log: Log,
     job: &'a dyn Fn(&RunId) -> Result<Job>,
     /// The jobs under way.
-    running: HashMap<RunId, Job>,
+    running: HashMap<RunId, Running>,
     /// When each of them was handed out, RFC 3339.
     started: HashMap<RunId, String>,
     processes: HashMap<Worker, Process>,
     /// Of workers on a device whose memory can be looked at.
     meters: HashMap<Worker, Meter>,
     sender: Sender<Event>,
+}
+
+/// A run under way.
+struct Running {
+    job: Job,
+    slot: usize,
+    /// No other run began beside it in its program.
+    is_alone: bool,
 }
 
 impl Driver<'_, '_> {
@@ -275,7 +283,7 @@ impl Driver<'_, '_> {
         for command in commands {
             match command {
                 Command::Spawn(worker) => self.spawn(worker),
-                Command::Train(worker, errand) => self.train(worker, errand)?,
+                Command::Train(worker, errands) => self.train(worker, errands)?,
                 Command::Pause(worker) => {
                     if let Some(process) = self.processes.get_mut(&worker) {
                         process.order(&Order::Pause);
@@ -295,26 +303,37 @@ impl Driver<'_, '_> {
         Ok(None)
     }
 
-    fn train(&mut self, worker: Worker, errand: Errand) -> Result<()> {
-        let Errand { id, attempt, until, micro_batch } = errand;
-        let job = Job { attempt, until, micro_batch, ..(self.job)(&id)? };
-        self.started.insert(id.clone(), now());
-        if let Some(process) = self.processes.get_mut(&worker) {
-            process.log_to(job.folder.join("log.txt"));
-            process.order(&Order::Train(Box::new(job.clone())));
+    fn train(&mut self, worker: Worker, errands: Vec<Errand>) -> Result<()> {
+        let job = |Errand { id, attempt, until, micro_batch }: Errand| -> Result<Job> {
+            Ok(Job { attempt, until, micro_batch, ..(self.job)(&id)? })
+        };
+        let mut jobs = errands.into_iter().map(job).collect::<Result<Vec<Job>>>()?;
+        for job in &jobs {
+            self.started.insert(job.id.clone(), now());
+            self.running
+                .insert(job.id.clone(), Running { job: job.clone(), slot: worker.slot, is_alone: jobs.len() == 1 });
         }
-        self.running.insert(id, job);
+        if let Some(process) = self.processes.get_mut(&worker) {
+            process.log_to(jobs.iter().map(|job| job.folder.join("log.txt")).collect());
+            process.order(&match jobs.len() {
+                1 => Order::Train(Box::new(jobs.remove(0))),
+                _ => Order::Fuse(jobs),
+            });
+        }
         Ok(())
     }
 
     fn show(&mut self, note: &Note) {
         match note {
-            Note::Ended { slot, id, .. } | Note::Paused { slot, id, .. } | Note::Reached { slot, id, .. } => {
-                self.log_idle(*slot);
+            Note::Ended { slot, id, .. }
+            | Note::Paused { slot, id, .. }
+            | Note::Reached { slot, id, .. }
+            | Note::Regrouped { slot, id }
+            | Note::PutBack { slot, id, .. } => {
                 self.running.remove(id);
                 self.started.remove(id);
+                self.log_idle(*slot);
             }
-            Note::PutBack { slot, .. } => self.log_idle(*slot),
             _ => {}
         }
         if let Some(director) = &mut self.director {
@@ -344,7 +363,9 @@ impl Driver<'_, '_> {
     fn weigh(&mut self, worker: Worker, id: &RunId, made: &mut Provenance) {
         let name = |worker: &Worker| self.options.slots.get(worker.slot).map(Slot::name);
         let alone = self.processes.keys().all(|other| *other == worker || name(other) != name(&worker));
-        if let (Some(meter), Some(job)) = (self.meters.get_mut(&worker), self.running.get(id)) {
+        if let (Some(meter), Some(Running { job, is_alone: true, .. })) =
+            (self.meters.get_mut(&worker), self.running.get(id))
+        {
             made.peak_device_memory_mib = meter.after(Shape::of(&job.run, job.micro_batch), alone);
         }
     }
@@ -354,9 +375,13 @@ impl Driver<'_, '_> {
         self.store.sweep_folder(self.sweep).join(Shard::file(self.options.shard, &format!("worker-{slot}"), "log"))
     }
 
+    /// Once the last run of a slot is gone, its worker's words are nobody's.
     fn log_idle(&self, slot: usize) {
+        if self.running.values().any(|running| running.slot == slot) {
+            return;
+        }
         for (_, process) in self.processes.iter().filter(|(worker, _)| worker.slot == slot) {
-            process.log_to(self.idle_log(slot));
+            process.log_to(vec![self.idle_log(slot)]);
         }
     }
 
@@ -370,11 +395,11 @@ impl Driver<'_, '_> {
             made.started = self.started.get(id).cloned().unwrap_or_else(now);
         }
         let run = match self.running.get(id) {
-            Some(job) => job.run.clone(),
+            Some(running) => running.job.run.clone(),
             None => (self.job)(id)?.run,
         };
         let goes_on = !matches!(&end, End::Done(_) | End::Failed(Failure::Diverged { .. }));
-        let cache = self.running.get(id).map(|job| job.cache.clone()).filter(|_| !goes_on);
+        let cache = self.running.get(id).map(|running| running.job.cache.clone()).filter(|_| !goes_on);
         let record = Record { format: FORMAT, id: id.clone(), run, end, made };
         let store = self.store;
         self.when_there_is_room(|_| store.write(&record))?;

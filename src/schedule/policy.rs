@@ -43,6 +43,19 @@ pub fn next(class: Class, ticket: &Ticket, history: &mut History, shared: bool, 
     }
 }
 
+/// The same for a run that was trained side by side with others: whose fault it was nobody knows, so it is tried alone
+/// before anything is held against it.
+pub fn next_of_group(class: Class, ticket: &Ticket, history: &mut History, may_ease: bool) -> Next {
+    match class {
+        Class::Diverged | Class::BadData | Class::Cancelled | Class::Timeout => {
+            next(class, ticket, history, false, may_ease)
+        }
+        Class::Oom if !may_ease => Next::Fail,
+        Class::Oom => Next::Ease(Ease::None),
+        Class::Crashed | Class::Killed | Class::Environment | Class::Preempted | Class::DiskFull => Next::Retry,
+    }
+}
+
 /// The next step of the ladder; `None` at its end.
 fn ease(ticket: &Ticket, shared: bool) -> Option<Ease> {
     let smaller = |rows: u32| (rows > 1).then(|| Ease::MicroBatch(rows.div_ceil(2)));
@@ -60,7 +73,8 @@ pub fn in_words(next: &Next) -> String {
     match next {
         Next::Fail => "nothing".to_owned(),
         Next::Retry => "again in a new process".to_owned(),
-        Next::Ease(Ease::None | Ease::Again) => "again, behind the others".to_owned(),
+        Next::Ease(Ease::None) => "again, by itself".to_owned(),
+        Next::Ease(Ease::Again) => "again, behind the others".to_owned(),
         Next::Ease(Ease::Alone) => "alone on its device".to_owned(),
         Next::Ease(Ease::MicroBatch(rows)) => {
             format!("alone, in passes of {rows} examples; the batch of a step stays as it is")

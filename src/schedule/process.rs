@@ -83,7 +83,7 @@ impl Process {
         let mut child = command.spawn()?;
         failpoint::pass("spawned");
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let journal = Arc::new(Mutex::new(Journal::new(log)));
+        let journal = Arc::new(Mutex::new(Journal::new(vec![log])));
         let group = Arc::new(Group { pid: child.id() as libc::pid_t, reaped: Mutex::new(false) });
         // Dropped by both readers, so that the waiter learns when both pipes are empty.
         let (drained, empty) = mpsc::channel::<()>();
@@ -126,9 +126,9 @@ impl Process {
         }
     }
 
-    /// From now on, the worker's words go to this file; the tail starts anew.
-    pub(super) fn log_to(&self, path: PathBuf) {
-        *lock(&self.journal) = Journal::new(path);
+    /// From now on, the worker's words go to these files; the tail starts anew.
+    pub(super) fn log_to(&self, paths: Vec<PathBuf>) {
+        *lock(&self.journal) = Journal::new(paths);
     }
 
     /// No order will follow: the worker ends of itself.
@@ -208,18 +208,18 @@ fn in_words(status: ExitStatus) -> String {
     }
 }
 
-/// Where a worker's words go: a file, and the last lines in memory.
+/// Where a worker's words go: a file for each of its runs, and the last lines in memory.
 struct Journal {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     /// Opened at the first word, so that a quiet run leaves no file.
-    file: Option<File>,
+    files: Vec<File>,
     written: usize,
     tail: VecDeque<String>,
 }
 
 impl Journal {
-    fn new(path: PathBuf) -> Journal {
-        Journal { path, file: None, written: 0, tail: VecDeque::new() }
+    fn new(paths: Vec<PathBuf>) -> Journal {
+        Journal { paths, files: Vec::new(), written: 0, tail: VecDeque::new() }
     }
 
     /// A log that cannot be written harms no run, so nothing here fails.
@@ -231,13 +231,15 @@ impl Journal {
         if self.written > LONGEST_LOG {
             return;
         }
-        if self.file.is_none() {
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            let open = || OpenOptions::new().append(true).create(true).open(&self.path).ok();
-            self.file = make_folder(folder).ok().and_then(|()| open());
+        if self.files.is_empty() {
+            let open = |path: &PathBuf| {
+                make_folder(path.parent().unwrap_or(Path::new("."))).ok()?;
+                OpenOptions::new().append(true).create(true).open(path).ok()
+            };
+            self.files = self.paths.iter().filter_map(open).collect();
         }
         self.written += line.len() + 1;
-        if let Some(file) = &mut self.file {
+        for file in &mut self.files {
             let _ = file.write_all(&[line, b"\n"].concat());
             if self.written > LONGEST_LOG {
                 let _ = file.write_all(b"(the log is full; what followed was dropped)\n");

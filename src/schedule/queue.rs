@@ -27,6 +27,8 @@ pub struct Ticket {
     /// How much of a whole run that is, in (0, 1].
     pub share: f64,
     pub ease: Ease,
+    /// Runs of one number may be trained side by side in one program; `None` is trained alone.
+    pub fuse: Option<u32>,
 }
 
 impl Ticket {
@@ -44,6 +46,7 @@ impl Ticket {
             until: None,
             share: 1.0,
             ease: Ease::None,
+            fuse: None,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Limits {
     pub budget: Option<Duration>,
     /// Too little memory fails a run at once, instead of easing its conditions.
     pub oom_fails: bool,
+    /// Most runs that are trained side by side in one program; 0 and 1 are one after the other.
+    pub fuse: usize,
 }
 
 #[derive(Debug)]
@@ -134,7 +136,7 @@ impl State {
 
     /// Whether a run is under way.
     pub fn is_running(&self, id: &RunId) -> bool {
-        self.slots.iter().filter_map(Slot::running).any(|running| running.ticket.id == *id)
+        self.slots.iter().flat_map(Slot::runs).any(|running| running.ticket.id == *id)
     }
 
     /// Whether a run lies at a step where a rule decides about it.
@@ -161,10 +163,11 @@ impl State {
             sum += runs * self.measured.of_shape(shape, self.known.get(&shape).copied())?;
         }
         let mut longest: f64 = 0.0;
-        for running in self.slots.iter().filter_map(Slot::running) {
+        // Those that run side by side end together.
+        for running in self.slots.iter().filter_map(|slot| slot.runs().first()) {
             let rest = running.rest(now, self.measured.of(&running.ticket));
             let known = self.measured.of_shape(running.ticket.shape, None).map(|whole| whole * running.ticket.share);
-            let rest = rest.or_else(|| known.map(|mean| (mean - running.seconds_so_far(now)).max(0.0)))?;
+            let rest = rest.or_else(|| running.rest(now, known))?;
             sum += rest;
             longest = longest.max(rest);
         }
@@ -239,9 +242,7 @@ impl State {
 
     fn hear(&mut self, worker: Worker, message: Message, now: Duration, out: &mut Vec<Command>) {
         let slot = worker.slot;
-        if let Some(running) = self.slots[slot].running_mut() {
-            running.heard = now;
-        }
+        self.slots[slot].runs_mut().iter_mut().for_each(|running| running.heard = now);
         match message {
             Message::Ready { device, device_name, libtorch, threads } => {
                 if !matches!(self.slots[slot].seat, Seat::Starting) {
@@ -277,8 +278,8 @@ impl State {
             }
             Message::Done { id, outcome, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
-                    self.measured.add(&running.ticket, running.seconds_so_far(now));
-                    self.weigh(slot, &running.ticket, &made);
+                    self.measured.add(&running.ticket, running.share_so_far(now));
+                    self.weigh(slot, &running, &made);
                     self.end(slot, running, End::Done(*outcome), *made, now, out);
                 }
             }
@@ -287,7 +288,7 @@ impl State {
                 let is_oom = failure.class() == Class::Oom;
                 let seat = if is_oom { Seat::Leaving } else { Seat::Idle };
                 if let Some(running) = self.leave(slot, &id, seat) {
-                    if is_oom {
+                    if matches!(self.slots[slot].seat, Seat::Leaving) {
                         out.push(Command::Kill(worker));
                     }
                     self.fail(slot, running, failure, *made, now, out);
@@ -296,7 +297,7 @@ impl State {
             Message::Paused { id, step } => self.paused(worker, &id, step, out),
             Message::Reached { id, rung, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
-                    self.measured.add(&running.ticket, running.seconds_so_far(now));
+                    self.measured.add(&running.ticket, running.share_so_far(now));
                     self.parked.insert(id.clone(), (running.ticket, *made));
                     out.push(Command::Append(What::Reached { id: id.clone(), rung: rung.clone() }));
                     out.push(Command::Show(Note::Reached { slot, id, rung }));
@@ -312,27 +313,31 @@ impl State {
     }
 
     fn running(&mut self, slot: usize, id: &RunId) -> Option<&mut Running> {
-        self.slots[slot].running_mut().filter(|running| running.ticket.id == *id)
+        self.slots[slot].runs_mut().iter_mut().find(|running| running.ticket.id == *id)
     }
 
-    /// Takes a run off its worker, if it has it.
+    /// Takes a run off its worker, if it has it; after the last one the worker sits in `seat`.
     fn leave(&mut self, slot: usize, id: &RunId, seat: Seat) -> Option<Running> {
-        self.running(slot, id)?;
-        match std::mem::replace(&mut self.slots[slot].seat, seat) {
-            Seat::Running(running) => Some(*running),
-            _ => None,
+        let Seat::Running(runs) = &mut self.slots[slot].seat else { return None };
+        let place = runs.iter().position(|running| running.ticket.id == *id)?;
+        let running = runs.remove(place);
+        if runs.is_empty() {
+            self.slots[slot].seat = seat;
         }
+        Some(running)
     }
 
     fn paused(&mut self, worker: Worker, id: &RunId, step: u32, out: &mut Vec<Command>) {
         let slot = worker.slot;
         let asked = self.slots[slot].pausing;
-        self.slots[slot].pausing = false;
         let seat = if asked { Seat::Idle } else { Seat::Leaving };
         let Some(running) = self.leave(slot, id, seat) else { return };
+        // An answer is whole when all that run side by side gave it.
+        let is_last = self.slots[slot].runs().is_empty();
+        self.slots[slot].pausing &= !is_last;
         out.push(Command::Append(What::Paused { id: id.clone(), step }));
         out.push(Command::Show(Note::Paused { slot, id: id.clone(), step }));
-        if !asked {
+        if !asked && is_last {
             // Somebody told the worker itself to end; it does, and the run goes on in another.
             out.push(Command::Kill(worker));
         }
@@ -344,7 +349,7 @@ impl State {
     }
 
     fn is_anything_running(&self) -> bool {
-        self.slots.iter().any(|slot| slot.running().is_some() || slot.waiting.is_some())
+        self.slots.iter().any(|slot| !slot.runs().is_empty() || slot.waiting.is_some())
     }
 }
 

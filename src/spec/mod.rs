@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults};
 pub use filter::{Filter, Point};
 use number::{Number, Value};
 pub use profile::name as profile_name;
-pub use run::{Keep, MaxFail, Order, RunTable, Slots, duration};
+pub use run::{FUSE, Keep, MaxFail, Order, RunTable, Slots, duration};
 pub use select::Select;
 pub use stages::Stages;
 pub use stop::Stop;

@@ -68,8 +68,8 @@ pub const RECIPE: &[Number] = &[
     number("shuffle", "a new order of the training set for each epoch", Domain::Flag, Standard::Flag(true)),
     number(
         "precision",
-        "of the forward and backward pass, fp32 or bf16; weights and optimizer are always fp32",
-        Domain::Word(&["fp32", "bf16"]),
+        "of the forward and backward pass, fp32, tf32 (on a GPU) or bf16; weights and optimizer are always fp32",
+        Domain::Word(&["fp32", "tf32", "bf16"]),
         Standard::Word("fp32"),
     ),
     number(

@@ -18,6 +18,8 @@ pub struct RunTable {
     pub devices: Option<Vec<String>>,
     /// `None` is one on a GPU, and "auto" on a CPU.
     pub slots_per_device: Option<Slots>,
+    /// Most runs that are trained side by side in one program; `None` is one.
+    pub fuse: Option<u32>,
     /// Share a GPU by NVIDIA's multi-process service.
     pub mps: bool,
     /// Too little memory fails a run at once.
@@ -136,6 +138,7 @@ pub(super) fn read(table: Table) -> RunTable {
     let run = RunTable {
         devices: devices(&table),
         slots_per_device: slots(&table),
+        fuse: fuse(&table),
         mps: super::stages::flag(&table, "mps").unwrap_or(false),
         oom_fails: word(&table, "oom", &[("ease", false), ("fail", true)]).unwrap_or(false),
         max_fail: max_fail(&table),
@@ -194,6 +197,22 @@ fn slots(table: &Table) -> Option<Slots> {
     }
     match checked(&number, entry, table.faults())? {
         Value::Whole(n) => Some(Slots::Count(n as u32)),
+        _ => None,
+    }
+}
+
+/// Most runs in one program.
+pub const FUSE: u32 = 64;
+
+fn fuse(table: &Table) -> Option<u32> {
+    let number = Number {
+        name: "fuse",
+        what: "runs that are trained side by side in one program",
+        domain: Domain::Whole { from: 1, to: i64::from(FUSE) },
+        standard: Standard::Absent("1"),
+    };
+    match checked(&number, table.get("fuse")?, table.faults())? {
+        Value::Whole(n) => Some(n as u32),
         _ => None,
     }
 }

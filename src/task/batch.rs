@@ -39,6 +39,39 @@ impl Batch {
         let labels = picks.iter().map(|&pick| tokens.labels[pick as usize]).collect();
         Batch { ids, types, lengths, labels, rows, width }
     }
+
+    /// Several batches one behind the other, and which rows are their examples. Behind the examples of a batch stand rows
+    /// of padding, as many tokens as it has less than the one with most.
+    pub fn joined(batches: &[Batch], pad: u32) -> (Batch, Vec<usize>) {
+        let width = batches.iter().map(|batch| batch.width).max().unwrap_or(0);
+        let tokens = |batch: &Batch| batch.lengths.iter().sum::<usize>();
+        let most = batches.iter().map(tokens).max().unwrap_or(0);
+        let mut joined = Batch { ids: vec![], types: vec![], lengths: vec![], labels: vec![], rows: 0, width };
+        let mut examples = Vec::new();
+        for batch in batches {
+            examples.extend(joined.lengths.len()..joined.lengths.len() + batch.rows);
+            for row in 0..batch.rows {
+                let own = row * batch.width..(row + 1) * batch.width;
+                joined.ids.extend(&batch.ids[own.clone()]);
+                joined.types.extend(&batch.types[own]);
+                joined.ids.resize((joined.lengths.len() + 1) * width, i64::from(pad));
+                joined.types.resize((joined.lengths.len() + 1) * width, 0);
+                joined.lengths.push(batch.lengths[row]);
+                joined.labels.push(batch.labels[row]);
+            }
+            let mut missing = most - tokens(batch);
+            while missing > 0 {
+                let length = missing.min(width);
+                missing -= length;
+                joined.ids.resize((joined.lengths.len() + 1) * width, i64::from(pad));
+                joined.types.resize((joined.lengths.len() + 1) * width, 0);
+                joined.lengths.push(length);
+                joined.labels.push(0.0);
+            }
+        }
+        joined.rows = joined.lengths.len();
+        (joined, examples)
+    }
 }
 
 /// The order of `n` examples in an epoch (counted from any number): 0 to n - 1, shuffled anew for each epoch of a seed,
@@ -95,6 +128,17 @@ mod tests {
         assert_eq!(batch.types, [0, 0, 1, 0, 0, 0]);
         assert_eq!(batch.labels, [2.0, 0.0]);
         assert_eq!(Batch::of(&tokens(&[1]), &[], 7).rows, 0);
+    }
+
+    #[test]
+    fn batches_that_are_joined_have_as_many_tokens_each() {
+        let tokens = tokens(&[2, 5, 3, 1]);
+        let batches = [&[1, 0][..], &[3, 3], &[2, 0]].map(|picks| Batch::of(&tokens, picks, 7));
+        let (joined, examples) = Batch::joined(&batches, 7);
+        assert_eq!((joined.rows, joined.width, &examples[..]), (8, 5, &[0, 1, 2, 3, 5, 6][..]));
+        assert_eq!(joined.lengths, [5, 2, 1, 1, 5, 3, 2, 2]);
+        assert_eq!(joined.ids[5..25], [10, 11, 7, 7, 7, 310, 7, 7, 7, 7, 310, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
+        assert_eq!((joined.ids.len(), joined.types.len(), joined.labels.len()), (40, 40, 8));
     }
 
     #[test]

@@ -61,11 +61,7 @@ impl Tokenizer {
                 specials.add_to(&mut inner, &[], rows)?;
                 (inner, Some((file, whole.hash)))
             }
-            (_, Some(whole)) => {
-                // Files of BERT were once taken as they stand; where nothing changed, their tokens are found again.
-                let said = if class == Class::Bert { Some((whole.read(&path)?, whole.hash)) } else { None };
-                (pipeline::build(folder, class, &config, whole.parsed, specials, rows)?, said)
-            }
+            (_, Some(whole)) => (pipeline::build(folder, class, &config, whole.parsed, specials, rows)?, None),
             (_, None) => (pipeline::build(folder, class, &config, Value::Null, specials, rows)?, None),
         };
         inner.set_encode_special_tokens(config["split_special_tokens"].as_bool().unwrap_or(false));

@@ -64,7 +64,7 @@ impl Live {
             }
             Note::Ended { id, end, .. } => (id, self.end(id, end)),
             // The next attempt, or the way on, has a file of its own.
-            Note::Paused { id, .. } | Note::PutBack { id, .. } => {
+            Note::Paused { id, .. } | Note::PutBack { id, .. } | Note::Regrouped { id, .. } => {
                 self.open.remove(id);
                 (id, Ok(()))
             }

@@ -112,7 +112,7 @@ impl App {
     /// The runs under way, each with the slot that it is in.
     pub(super) fn running(&self) -> Vec<(&Slot, &Running)> {
         let at_work = self.facts.seen.iter().filter(|seen| seen.verdict.is_at_work());
-        at_work.flat_map(|seen| &seen.live.slots).filter_map(|slot| Some((slot, slot.run.as_ref()?))).collect()
+        at_work.flat_map(|seen| &seen.live.slots).flat_map(|slot| slot.runs().map(move |run| (slot, run))).collect()
     }
 
     /// The coordinators that work now.

@@ -11,7 +11,7 @@ use super::grid::{Grid, Mark};
 use super::log::{Tail, Words};
 use crate::device;
 use crate::plan::{RunId, labels};
-use crate::record::live::Seen;
+use crate::record::live::{Seen, Slot};
 use crate::record::log::{self, What};
 use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
@@ -160,7 +160,7 @@ impl Source {
     fn mark_running(&mut self) {
         let at_work = self.facts.seen.iter().filter(|seen| seen.verdict.is_at_work());
         let running: Vec<RunId> =
-            at_work.flat_map(|seen| &seen.live.slots).filter_map(|slot| Some(slot.run.as_ref()?.id.clone())).collect();
+            at_work.flat_map(|seen| &seen.live.slots).flat_map(Slot::runs).map(|run| run.id.clone()).collect();
         let is_stale = |id: &&RunId| self.facts.grid.get(id) == Some(Mark::Running) && !running.contains(id);
         let stale: Vec<RunId> = self.facts.grid.ids().filter(is_stale).cloned().collect();
         stale.iter().for_each(|id| self.facts.grid.set(id, Mark::Waiting));

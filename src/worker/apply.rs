@@ -45,7 +45,7 @@ impl Bench {
             Order::Predict { texts } => Ok(Message::Logits { rows: model.logits(texts)? }),
             Order::Export { folder, form: Form::Merged } => model.write_merged(&folder),
             Order::Export { folder, form: Form::Adapter } => model.write_adapter(&folder),
-            Order::Open(_) | Order::Train(_) | Order::Measure { .. } | Order::Pause => {
+            Order::Open(_) | Order::Train(_) | Order::Fuse(_) | Order::Measure { .. } | Order::Pause => {
                 unreachable!("not an order about an open model")
             }
         }

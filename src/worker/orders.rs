@@ -36,7 +36,7 @@ impl Orders {
                     Ok(Order::Pause) => asked.store(true, Ordering::Relaxed),
                     Ok(order) => {
                         // An earlier pause was for an earlier run.
-                        if matches!(order, Order::Train(_)) {
+                        if matches!(order, Order::Train(_) | Order::Fuse(_)) {
                             asked.store(false, Ordering::Relaxed);
                         }
                         if send.send(order).is_err() {

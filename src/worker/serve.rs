@@ -1,13 +1,16 @@
 //! Takes orders, trains, answers. A panic ends only this process.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::Arguments;
+use crate::after::fused::{self, Member};
 use crate::after::{self, Stages};
 use crate::apply::Bench;
 use crate::cuda;
@@ -15,6 +18,7 @@ use crate::fault;
 use crate::log;
 use crate::measure::measure;
 use crate::orders::Orders;
+use crate::plan::{Precision, RunId};
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
 use crate::record::{Failure, Provenance};
 use crate::train::checkpoint::Spent;
@@ -56,20 +60,7 @@ pub fn serve(arguments: &Arguments) -> u8 {
     let mut warm = Warm::new(device);
     let mut bench = Bench::new(device);
     while let Some(order) = orders.next() {
-        let job = match order {
-            Order::Train(job) => job,
-            // Heard on the thread of the orders.
-            Order::Pause => continue,
-            Order::Measure { job, seconds } => {
-                say(&measured(&job, seconds, &mut warm));
-                continue;
-            }
-            order => {
-                say(&bench.answer(order));
-                continue;
-            }
-        };
-        let made = Provenance {
+        let provenance = |job: &Job| Provenance {
             commit: env!("SWEEP_COMMIT").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: cuda::LIBTORCH.to_owned(),
@@ -81,7 +72,20 @@ pub fn serve(arguments: &Arguments) -> u8 {
             micro_batch: job.micro_batch,
             ..Provenance::default()
         };
-        say(&work(&job, &mut warm, &orders, made));
+        let of = match &order {
+            Order::Train(job) | Order::Measure { job, .. } => Some(&**job),
+            Order::Fuse(jobs) => jobs.first(),
+            _ => None,
+        };
+        cuda::round_to_tf32(of.is_some_and(|job| job.run.recipe.precision == Precision::Tf32));
+        match order {
+            Order::Train(job) => say(&work(&job, &mut warm, &orders, provenance(&job))),
+            Order::Fuse(jobs) => work_on_all(&jobs, &mut warm, &orders, &provenance),
+            // Heard on the thread of the orders.
+            Order::Pause => {}
+            Order::Measure { job, seconds } => say(&measured(&job, seconds, &mut warm)),
+            order => say(&bench.answer(order)),
+        }
     }
     if orders.is_terminated() { PREEMPTED } else { 0 }
 }
@@ -106,49 +110,97 @@ pub fn probe() -> u8 {
     u8::from(printed.is_err())
 }
 
-fn work(job: &Job, warm: &mut Warm, orders: &Orders, mut made: Provenance) -> Message {
-    let id = job.id.clone();
+fn work(job: &Job, warm: &mut Warm, orders: &Orders, made: Provenance) -> Message {
     forget_peak_memory();
-    let saved = Instant::now();
-    let mut listener = Reporter { job, orders, phases: Phases::default(), before: None, saved, saving: Duration::ZERO };
+    let mut listener = Reporter::new(job, orders, Vec::new());
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
     let train = |listener: &mut Reporter| {
         let others = others?;
         let (subject, data) = warm.take(job)?;
         subject.reset(job.run.seed, &job.run.recipe);
-        let places = Places {
-            folder: job.folder.clone(),
-            cache: job.cache.clone(),
-            masks: job.masks.clone(),
-            log_every: job.log_every,
-            id: id.0.clone(),
-            until: job.until,
-        };
+        let places = places(job);
         let (keep, micro_batch) = (job.keep, job.micro_batch);
         let stages = Stages { model: &job.model, others: &others, keep, micro_batch };
         after::complete(&job.run, &job.task, subject, &data, &places, &stages, listener)
     };
     let ending = catch_unwind(AssertUnwindSafe(|| train(&mut listener)));
-    let Spent { seconds, resumed } = listener.spent();
-    (made.seconds, made.resumed) = (seconds, resumed);
-    made.peak_memory_mib = peak_memory_mib();
-    let made = Box::new(made);
-    let ending = match ending {
-        Ok(ending) => ending,
+    let ending = or_failure(ending, warm);
+    ended(&mut listener, ending, made)
+}
+
+/// Trains runs side by side, and says of each how it ended, as soon as it did.
+fn work_on_all(jobs: &[Job], warm: &mut Warm, orders: &Orders, provenance: &dyn Fn(&Job) -> Provenance) {
+    let Some(first) = jobs.first() else { return };
+    forget_peak_memory();
+    let group: Vec<RunId> = jobs.iter().map(|job| job.id.clone()).collect();
+    let made: Vec<Provenance> = jobs.iter().map(provenance).collect();
+    let reporters: Vec<RefCell<Reporter>> =
+        jobs.iter().map(|job| RefCell::new(Reporter::new(job, orders, group.clone()))).collect();
+    reporters.iter().for_each(|reporter| reporter.borrow_mut().phase("load"));
+    let mut told = vec![false; jobs.len()];
+    let mut tell = |place: usize, ending: Result<Ending, Failure>| {
+        if !std::mem::replace(&mut told[place], true) {
+            say(&ended(&mut reporters[place].borrow_mut(), ending, made[place].clone()));
+        }
+    };
+    let train = || {
+        let (subject, data) = warm.take(first)?;
+        let places: Vec<Places> = jobs.iter().map(places).collect();
+        let mut listeners: Vec<Shared> = reporters.iter().map(Shared).collect();
+        let members = jobs.iter().zip(&places).zip(&mut listeners).map(|((job, places), listener)| Member {
+            run: &job.run,
+            places,
+            listener,
+            keep: job.keep,
+        });
+        fused::complete(members.collect(), &first.task, &data, &first.model, subject, &mut |place, ending| {
+            tell(place, ending.map_err(|error| fault::of_error(&error)));
+        })
+    };
+    let trained = catch_unwind(AssertUnwindSafe(train));
+    // What concerns them all ends those that had not ended.
+    if let Err(failure) = or_failure(trained, warm) {
+        (0..jobs.len()).for_each(|place| tell(place, Err(failure.clone())));
+    }
+}
+
+/// What was done, or what it failed of. A panic that leaves nobody knows what ends the process.
+fn or_failure<T>(done: thread::Result<Result<T>>, warm: &mut Warm) -> Result<T, Failure> {
+    match done {
+        Ok(done) => done.map_err(|error| fault::of_error(&error)),
         Err(panic) => {
             // The next run gets its model anew, into memory that is free.
             warm.forget();
-            let Some(failure) = fault::of_panic(panic.as_ref()) else { resume_unwind(panic) };
-            return Message::Failed { id, failure, made };
+            Err(fault::of_panic(panic.as_ref()).unwrap_or_else(|| resume_unwind(panic)))
         }
-    };
+    }
+}
+
+fn places(job: &Job) -> Places {
+    Places {
+        folder: job.folder.clone(),
+        cache: job.cache.clone(),
+        masks: job.masks.clone(),
+        log_every: job.log_every,
+        id: job.id.0.clone(),
+        until: job.until,
+    }
+}
+
+/// What the coordinator is told of the end of a run.
+fn ended(listener: &mut Reporter, ending: Result<Ending, Failure>, mut made: Provenance) -> Message {
+    let id = listener.job.id.clone();
+    let Spent { seconds, resumed, group } = listener.spent();
+    (made.seconds, made.resumed, made.group) = (seconds, resumed, group);
+    made.peak_memory_mib = peak_memory_mib();
+    let made = Box::new(made);
     match ending {
         Ok(Ending::Done(outcome)) => Message::Done { id, outcome: Box::new(outcome), made },
         Ok(Ending::Diverged { step }) => Message::Failed { id, failure: Failure::Diverged { step }, made },
         Ok(Ending::Paused { step }) => Message::Paused { id, step },
         Ok(Ending::Reached(rung)) => Message::Reached { id, rung, made },
-        Err(error) => Message::Failed { id, failure: fault::of_error(&error), made },
+        Err(failure) => Message::Failed { id, failure, made },
     }
 }
 
@@ -163,9 +215,15 @@ struct Reporter<'a> {
     saved: Instant,
     /// How long that took.
     saving: Duration,
+    /// The runs that are trained side by side, this one among them; empty where it is alone.
+    group: Vec<RunId>,
 }
 
-impl Reporter<'_> {
+impl<'a> Reporter<'a> {
+    fn new(job: &'a Job, orders: &'a Orders, group: Vec<RunId>) -> Reporter<'a> {
+        let (phases, saved) = (Phases::default(), Instant::now());
+        Reporter { job, orders, phases, before: None, saved, saving: Duration::ZERO, group }
+    }
     fn note_saving(&mut self) {
         self.saved = Instant::now();
         self.saving = self.phases.current.map_or(Duration::ZERO, |(_, since)| since.elapsed());
@@ -204,16 +262,55 @@ impl Listener for Reporter<'_> {
     fn spent(&mut self) -> Spent {
         let before = self.before.clone().unwrap_or_default();
         let mut seconds = before.seconds;
+        let share = 1.0 / self.group.len().max(1) as f64;
         for (phase, own) in self.phases.so_far() {
-            *seconds.entry(phase).or_default() += own;
+            *seconds.entry(phase).or_default() += own * share;
         }
         // To the millisecond.
         seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
-        Spent { seconds, resumed: before.resumed }
+        let group = if self.group.is_empty() { before.group } else { self.group.clone() };
+        Spent { seconds, resumed: before.resumed, group }
     }
 
     fn taken_up(&mut self, spent: Spent) {
         self.before = Some(Spent { resumed: spent.resumed + 1, ..spent });
+    }
+}
+
+/// A reporter that somebody else asks too.
+struct Shared<'a, 'b>(&'a RefCell<Reporter<'b>>);
+
+impl Listener for Shared<'_, '_> {
+    fn phase(&mut self, name: &'static str) {
+        self.0.borrow_mut().phase(name);
+    }
+
+    fn step(&mut self, step: u32, of: u32, loss: f64, examples_per_second: f64) {
+        self.0.borrow_mut().step(step, of, loss, examples_per_second);
+    }
+
+    fn pause(&mut self) -> bool {
+        self.0.borrow_mut().pause()
+    }
+
+    fn is_save_due(&mut self) -> bool {
+        self.0.borrow_mut().is_save_due()
+    }
+
+    fn saved(&mut self, step: u32) {
+        self.0.borrow_mut().saved(step);
+    }
+
+    fn not_saved(&mut self, why: &str) {
+        self.0.borrow_mut().not_saved(why);
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.0.borrow_mut().spent()
+    }
+
+    fn taken_up(&mut self, spent: Spent) {
+        self.0.borrow_mut().taken_up(spent);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole-program tests: the real programs, on real files, in a folder of their own.
 
+mod benches;
 mod checkpoints;
 mod commands;
 mod crash_matrix;
@@ -9,6 +10,7 @@ mod early;
 mod export;
 mod faults;
 mod fixtures;
+mod fused;
 mod hub;
 mod hub_server;
 mod kill;

@@ -44,9 +44,10 @@ pub fn card(trained: &Trained, is_adapter: bool) -> String {
             add(&mut text, format_args!("| {metric} | {score} |"));
         }
         add(&mut text, format_args!("\nTrained on {} examples, scored on {}.", examples.0, examples.1));
-        if run.recipe.precision == Precision::Bf16 {
-            let say = "Products were computed in bf16 over these fp32 weights; in fp32 scores may differ a little.";
-            add(&mut text, format_args!("\n{say}"));
+        let precision = run.recipe.precision;
+        if precision != Precision::Fp32 {
+            let say = "over these fp32 weights; in fp32 scores may differ a little.";
+            add(&mut text, format_args!("\nProducts were computed in {precision} {say}"));
         }
     }
     text += &usage(trained, is_adapter);

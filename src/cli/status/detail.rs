@@ -100,7 +100,7 @@ fn counts(known: &Known) -> String {
 
 fn running(known: &Known) -> impl Iterator<Item = (&Slot, &Running)> {
     let at_work = known.seen.iter().filter(|seen| seen.verdict.is_at_work());
-    at_work.flat_map(|seen| &seen.live.slots).filter_map(|slot| Some((slot, slot.run.as_ref()?)))
+    at_work.flat_map(|seen| &seen.live.slots).flat_map(|slot| slot.runs().map(move |run| (slot, run)))
 }
 
 /// `3f2a91bc04  rte · vanilla · seed 1  train 40/120, loss 0.534, 120 ex/s, 65 s, cpu`.

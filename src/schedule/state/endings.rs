@@ -25,7 +25,11 @@ impl State {
         let class = failure.class();
         let shared = self.others_on(slot) > 0;
         let history = self.histories.entry(running.ticket.id.clone()).or_default();
-        let next = policy::next(class, &running.ticket, history, shared || running.was_shared, !self.limits.oom_fails);
+        let is_shared = shared || running.was_shared;
+        let next = match running.of {
+            1 => policy::next(class, &running.ticket, history, is_shared, !self.limits.oom_fails),
+            _ => policy::next_of_group(class, &running.ticket, history, !self.limits.oom_fails),
+        };
         if next == Next::Fail {
             return self.end(slot, running, End::Failed(failure), made, now, out);
         }
@@ -43,7 +47,8 @@ impl State {
             failure: Box::new(failure),
             next: next_in_words,
         }));
-        let again = Ticket { attempt: attempt + 1, ..running.ticket.clone() };
+        // What failed beside others is tried alone.
+        let again = Ticket { attempt: attempt + 1, fuse: None, ..running.ticket.clone() };
         match next {
             // A sweep that is stopping leaves it for the next call.
             _ if self.draining.is_some() => self.counts.paused += 1,
@@ -136,10 +141,11 @@ impl State {
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let worker = Worker { slot: index, life: slot.life };
-            if let Some(running) = slot.running_mut().filter(|running| running.ticket.id == *id) {
-                running.doom = Some(Failure::Cancelled);
-                out.push(Command::Kill(worker));
-            }
+            let runs = slot.runs_mut();
+            let Some(place) = runs.iter().position(|running| running.ticket.id == *id) else { continue };
+            runs.iter_mut().for_each(|running| running.is_bystander = true);
+            (runs[place].is_bystander, runs[place].doom) = (false, Some(Failure::Cancelled));
+            out.push(Command::Kill(worker));
         }
     }
 
@@ -150,7 +156,7 @@ impl State {
             (ticket, made)
         };
         let waits = self.parked.remove(id).or_else(|| self.queue.take(id).map(of_queue));
-        let is_running = self.slots.iter().filter_map(Slot::running).any(|running| running.ticket.id == *id);
+        let is_running = self.is_running(id);
         let made = match waits {
             Some((_, made)) => made,
             None if is_running => return,
@@ -175,16 +181,7 @@ impl State {
         let slot = worker.slot;
         self.slots[slot].pausing = false;
         match std::mem::take(&mut self.slots[slot].seat) {
-            Seat::Running(mut running) => {
-                let failure = running.doom.take().unwrap_or_else(|| exit.cause());
-                let made = Provenance {
-                    seconds: running.seconds(now),
-                    attempt: running.ticket.attempt,
-                    micro_batch: running.ticket.micro_batch(),
-                    ..self.slots[slot].made.clone()
-                };
-                self.fail(slot, *running, failure, made, now, out);
-            }
+            Seat::Running(runs) => runs.into_iter().for_each(|running| self.bury_run(slot, running, exit, now, out)),
             Seat::Starting => self.slots[slot].strikes += 1,
             Seat::Idle | Seat::Leaving | Seat::Empty => {}
         }
@@ -200,5 +197,28 @@ impl State {
                 exit.how
             ))));
         }
+    }
+
+    /// What becomes of a run whose worker is gone.
+    fn bury_run(&mut self, slot: usize, mut running: Running, exit: &Exit, now: Duration, out: &mut Vec<Command>) {
+        if running.is_bystander {
+            let (id, attempt) = (running.ticket.id.clone(), running.ticket.attempt);
+            let how = "another run of its group was ended".to_owned();
+            out.push(Command::Append(What::PutBack { id: id.clone(), attempt, how, next: "again".to_owned() }));
+            out.push(Command::Show(Note::Regrouped { slot, id }));
+            match self.draining {
+                Some(_) => self.counts.paused += 1,
+                None => self.queue.push_front(Ticket { attempt: attempt + 1, ..running.ticket }),
+            }
+            return;
+        }
+        let failure = running.doom.take().unwrap_or_else(|| exit.cause());
+        let made = Provenance {
+            seconds: running.share_of_seconds(now),
+            attempt: running.ticket.attempt,
+            micro_batch: running.ticket.micro_batch(),
+            ..self.slots[slot].made.clone()
+        };
+        self.fail(slot, running, failure, made, now, out);
     }
 }

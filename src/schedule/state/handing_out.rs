@@ -6,6 +6,7 @@ use super::running::Running;
 use super::slot::{Seat, Slot};
 use super::{Command, Errand, Note, State, Worker};
 use crate::record::log::What;
+use crate::schedule::estimate::Measured;
 use crate::schedule::queue::Ticket;
 
 impl State {
@@ -41,13 +42,12 @@ impl State {
         if self.is_reserved(slot) {
             return;
         }
-        let left = self.limits.budget.map(|budget| budget.saturating_sub(now).as_secs_f64());
-        let measured = &self.measured;
-        let in_time = |ticket: &Ticket| left.is_none_or(|left| measured.of(ticket).is_none_or(|takes| takes <= left));
+        let left = self.limits.budget.map_or(f64::INFINITY, |budget| budget.saturating_sub(now).as_secs_f64());
+        let takes = |measured: &Measured, ticket: &Ticket| measured.of(ticket).unwrap_or(0.0);
         // What was reserved for this slot comes first.
         let next = match self.slots[slot].waiting.take() {
             Some(ticket) => Some(*ticket),
-            None => self.queue.take_first(in_time),
+            None => self.queue.take_first(|ticket| takes(&self.measured, ticket) <= left),
         };
         let Some(ticket) = next else { return };
         if !self.make_room(slot, &ticket, out) {
@@ -56,18 +56,38 @@ impl State {
             return;
         }
         self.hold_memory(slot, &ticket);
-        let id = ticket.id.clone();
-        let errand =
-            Errand { id: id.clone(), attempt: ticket.attempt, until: ticket.until, micro_batch: ticket.micro_batch() };
-        out.push(Command::Append(What::Started { id: id.clone(), slot, attempt: ticket.attempt }));
-        out.push(Command::Train(Worker { slot, life: self.slots[slot].life }, errand));
-        out.push(Command::Show(Note::Started { slot, id, attempt: ticket.attempt }));
         let alone = self.goes_alone(slot, &ticket);
-        self.slots[slot].seat = Seat::Running(Box::new(Running::new(ticket, alone, now)));
+        let (kind, mut sum) = (ticket.fuses(), takes(&self.measured, &ticket));
+        let mut tickets = vec![ticket];
+        while kind.is_some() && tickets.len() < self.limits.fuse {
+            let fits = |next: &Ticket| next.fuses() == kind && sum + takes(&self.measured, next) <= left;
+            let Some(next) = self.queue.take_first(fits) else { break };
+            sum += takes(&self.measured, &next);
+            tickets.push(next);
+        }
+        for ticket in &tickets {
+            let (id, attempt) = (ticket.id.clone(), ticket.attempt);
+            out.push(Command::Append(What::Started { id, slot, attempt }));
+        }
+        let errand = |ticket: &Ticket| Errand {
+            id: ticket.id.clone(),
+            attempt: ticket.attempt,
+            until: ticket.until,
+            micro_batch: ticket.micro_batch(),
+        };
+        let worker = Worker { slot, life: self.slots[slot].life };
+        out.push(Command::Train(worker, tickets.iter().map(errand).collect()));
+        for ticket in &tickets {
+            let (id, attempt) = (ticket.id.clone(), ticket.attempt);
+            out.push(Command::Show(Note::Started { slot, id, attempt }));
+        }
+        let of = tickets.len();
+        let runs = tickets.into_iter().map(|ticket| Running::new(ticket, of, alone, now));
+        self.slots[slot].seat = Seat::Running(runs.collect());
         let device = self.slots[slot].place.device;
         if self.others_on(slot) > 0 {
             let on_device = self.slots.iter_mut().filter(|other| other.place.device == device);
-            on_device.filter_map(Slot::running_mut).for_each(|running| running.was_shared = true);
+            on_device.flat_map(Slot::runs_mut).for_each(|running| running.was_shared = true);
         }
     }
 
@@ -82,6 +102,6 @@ impl State {
         let device = self.slots[slot].place.device;
         let others =
             self.slots.iter().enumerate().filter(|&(index, other)| index != slot && other.place.device == device);
-        others.filter(|(_, other)| other.running().is_some()).count()
+        others.filter(|(_, other)| !other.runs().is_empty()).count()
     }
 }

@@ -3,6 +3,7 @@
 //! A run of a footprint that nobody has measured gets the device for itself; what it takes tells how many of its like
 //! fit. The order of work stays: a run that does not fit yet waits for its device, and nothing overtakes it there.
 
+use super::running::Running;
 use super::slot::{Seat, Slot};
 use super::{Command, State, Worker};
 use crate::device::packing;
@@ -12,7 +13,8 @@ use crate::schedule::queue::{Ease, Ticket};
 impl State {
     /// MiB that a run takes, where one like it was measured.
     fn need(&self, ticket: &Ticket) -> Option<u32> {
-        self.footprints.get(&ticket.footprint).copied()
+        // What several take together nobody has measured.
+        self.footprints.get(&ticket.footprint).copied().filter(|_| self.limits.fuse < 2 || ticket.fuses().is_none())
     }
 
     /// Whether a run gets the device of a slot for itself.
@@ -81,12 +83,14 @@ impl State {
     }
 
     /// Learns from a run what runs of its footprint take.
-    pub(super) fn weigh(&mut self, slot: usize, ticket: &Ticket, made: &Provenance) {
-        let Some(peak) = made.peak_device_memory_mib.map(|mib| mib.ceil() as u32) else { return };
+    pub(super) fn weigh(&mut self, slot: usize, running: &Running, made: &Provenance) {
+        // What several took together says nothing about one.
+        let peak = made.peak_device_memory_mib.filter(|_| running.of == 1);
+        let Some(peak) = peak.map(|mib| mib.ceil() as u32) else { return };
         self.slots[slot].held = peak;
         // A smaller pass says nothing about a whole one.
-        if !matches!(ticket.ease, Ease::MicroBatch(_)) {
-            let known = self.footprints.entry(ticket.footprint).or_default();
+        if !matches!(running.ticket.ease, Ease::MicroBatch(_)) {
+            let known = self.footprints.entry(running.ticket.footprint).or_default();
             *known = peak.max(*known);
         }
     }

@@ -83,7 +83,8 @@ pub struct Errand {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     Spawn(Worker),
-    Train(Worker, Errand),
+    /// One run, or several side by side.
+    Train(Worker, Vec<Errand>),
     Pause(Worker),
     Kill(Worker),
     /// The terminal record of a run; of a crashed one only the provenance that a coordinator can know.
@@ -137,6 +138,11 @@ pub enum Note {
         slot: usize,
         id: RunId,
         step: u32,
+    },
+    /// Its program ended for another run's sake; it begins again where its last checkpoint left it.
+    Regrouped {
+        slot: usize,
+        id: RunId,
     },
     /// It waits for a rule's decision.
     Reached {

@@ -38,7 +38,8 @@ pub(super) enum Seat {
     Empty,
     Starting,
     Idle,
-    Running(Box<Running>),
+    /// One, or several side by side.
+    Running(Vec<Running>),
     /// A process that is about to end, and gets nothing more.
     Leaving,
 }
@@ -52,22 +53,23 @@ impl Slot {
         self.strikes >= STRIKES && matches!(self.seat, Seat::Empty)
     }
 
-    pub fn running(&self) -> Option<&Running> {
+    /// What runs here.
+    pub fn runs(&self) -> &[Running] {
         match &self.seat {
-            Seat::Running(running) => Some(running),
-            _ => None,
+            Seat::Running(runs) => runs,
+            _ => &[],
         }
     }
 
-    pub fn running_mut(&mut self) -> Option<&mut Running> {
+    pub fn runs_mut(&mut self) -> &mut [Running] {
         match &mut self.seat {
-            Seat::Running(running) => Some(running),
-            _ => None,
+            Seat::Running(runs) => runs,
+            _ => &mut [],
         }
     }
 
     /// Whether a run has, or waits for, the whole device.
     pub fn has_device_alone(&self) -> bool {
-        self.waiting.is_some() || self.running().is_some_and(|running| running.alone)
+        self.waiting.is_some() || self.runs().iter().any(|running| running.alone)
     }
 }

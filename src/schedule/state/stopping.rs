@@ -18,8 +18,8 @@ impl State {
     /// How many run and were asked.
     pub(super) fn pause_all(&mut self, out: &mut Vec<Command>) -> usize {
         let mut running = 0;
-        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.running().is_some()) {
-            running += 1;
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| !slot.runs().is_empty()) {
+            running += slot.runs().len();
             if !std::mem::replace(&mut slot.pausing, true) {
                 out.push(Command::Pause(Worker { slot: index, life: slot.life }));
             }
@@ -41,7 +41,7 @@ impl State {
         let Limits { timeout, stall, budget, .. } = self.limits;
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let worker = Worker { slot: index, life: slot.life };
-            let Some(running) = slot.running_mut().filter(|running| running.doom.is_none()) else { continue };
+            let Some(running) = slot.runs().first().filter(|running| running.doom.is_none()) else { continue };
             let over =
                 |limit: Option<Duration>, since: Duration| limit.filter(|&limit| now.saturating_sub(since) > limit);
             let why = if let Some(limit) = over(timeout, running.since) {
@@ -51,7 +51,9 @@ impl State {
             } else {
                 continue;
             };
-            running.doom = Some(Failure::TimedOut { message: why });
+            for running in slot.runs_mut() {
+                running.doom = Some(Failure::TimedOut { message: why.clone() });
+            }
             out.push(Command::Kill(worker));
         }
         if self.draining.is_none() && budget.is_some_and(|budget| now >= budget) {
@@ -78,7 +80,7 @@ impl State {
 
     /// Ends the sweep if nothing runs and nothing will; `exit` is how the last worker died, if one just did.
     pub(super) fn finish_if_over(&mut self, exit: &Exit, out: &mut Vec<Command>) {
-        if self.finished || self.slots.iter().any(|slot| slot.running().is_some()) {
+        if self.finished || self.slots.iter().any(|slot| !slot.runs().is_empty()) {
             return;
         }
         let finish = if let Some(finish) = self.draining.clone() {

@@ -95,7 +95,7 @@ fn handed(worker: Worker, n: usize) -> Vec<Command> {
 fn handed_again(worker: Worker, n: usize, attempt: u32, micro_batch: Option<u32>) -> Vec<Command> {
     vec![
         Command::Append(What::Started { id: id(n), slot: worker.slot, attempt }),
-        Command::Train(worker, Errand { id: id(n), attempt, until: None, micro_batch }),
+        Command::Train(worker, vec![Errand { id: id(n), attempt, until: None, micro_batch }]),
         Command::Show(Note::Started { slot: worker.slot, id: id(n), attempt }),
     ]
 }

@@ -195,10 +195,6 @@ fn the_hash_is_that_of_the_file_unless_something_else_decides() {
     let before = hash();
     config(r#"{"do_lower_case": false}"#);
     assert_ne!(hash(), before);
-    if let Some(folder) = model() {
-        let file = blake3::hash(&std::fs::read(folder.join("tokenizer.json")).unwrap()).to_hex().to_string();
-        assert_eq!(Tokenizer::open(&folder).unwrap().hash(), file, "runs of MiniLM would be tokenized anew");
-    }
 }
 
 #[test]

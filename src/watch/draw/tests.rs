@@ -37,7 +37,7 @@ fn facts() -> Facts {
         examples_per_second: (step > 0).then_some(120.0),
         checkpoint: None,
     };
-    let slot = |running| Slot { device: "cpu".into(), device_name: None, run: Some(running) };
+    let slot = |running| Slot { device: "cpu".into(), device_name: None, run: Some(running), beside: Vec::new() };
     let live = Live {
         process: Process { pid: 4242, host: "box".into(), ..Process::default() },
         sweep: "quickstart".into(),

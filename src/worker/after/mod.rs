@@ -2,6 +2,7 @@
 
 mod distance;
 mod elsewhere;
+pub mod fused;
 mod gradient;
 mod probe;
 mod sharpness;

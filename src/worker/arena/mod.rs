@@ -4,6 +4,7 @@
 //! fine-tuning method is a few vector equations over θ and g. Equations run in blocks that stay in the cache: over
 //! the whole tensor at once the temporaries alone would cost several times the arithmetic.
 
+mod fused;
 mod layout;
 mod live;
 mod random;
@@ -13,10 +14,22 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::method::{Block, Moment, Part};
 
+pub use fused::Fused;
 pub use layout::{Layout, Shape, Stretch, gather, scatter};
 pub use live::{Live, norm, pieces, rows_other_than_zero};
 pub use random::dropout;
 pub use values::Values;
+
+/// What layers are made over: the parameters of a run, or of several runs in one.
+pub trait Parameters {
+    fn layout(&self) -> &Layout;
+
+    /// The leaf of a part in its own shape, or, of R runs, `[R, …]`.
+    fn leaf(&self, part: usize) -> Tensor;
+
+    /// Of a part that is a table, the leaf of each run.
+    fn tables(&self, part: usize) -> Vec<Tensor>;
+}
 
 /// Values in a block on a CPU: 64 KiB, so that a block and its temporaries stay in a core's cache, and little enough
 /// that libtorch does not spread each operation over threads.
@@ -51,7 +64,13 @@ impl Arena {
     /// An arena of zeros.
     pub fn new(layout: Layout, device: Device) -> Arena {
         let zeros = || Tensor::zeros([layout.len], (Kind::Float, device));
-        let (theta, gradient, decay, start) = (zeros(), zeros(), zeros(), zeros());
+        let (theta, gradient, start) = (zeros(), zeros(), zeros());
+        Arena::over(layout, theta, gradient, start)
+    }
+
+    /// An arena in which θ, g and θ⁰ lie in tensors that are there, `[P]` each.
+    fn over(layout: Layout, theta: Tensor, gradient: Tensor, start: Tensor) -> Arena {
+        let decay = theta.zeros_like();
         let leaf = |part: &Part| part.shaped(&theta).detach().set_requires_grad(true);
         let leaves = layout.parts.iter().map(leaf).collect();
         let live = Live::all(&layout);
@@ -90,6 +109,10 @@ impl Arena {
     /// The leaf of a part, in its own shape.
     pub fn leaf(&self, part: usize) -> Tensor {
         self.leaves[part].shallow_clone()
+    }
+
+    fn is_trained(&self, part: usize) -> bool {
+        self.leaves[part].requires_grad()
     }
 
     /// Writes `values` (any float kind, the part's entries in any shape) into θ.
@@ -148,7 +171,7 @@ impl Arena {
 
     /// The parts that are trained.
     pub fn trained(&self) -> impl Iterator<Item = &Part> {
-        self.layout.parts.iter().filter(|part| self.leaves[part.index].requires_grad())
+        self.layout.parts.iter().filter(|part| self.is_trained(part.index))
     }
 
     /// Where blocks of the trained parts begin and end, in order; none reaches over a part's border. On a GPU every
@@ -175,5 +198,19 @@ impl Arena {
             moment,
             rate,
         }
+    }
+}
+
+impl Parameters for Arena {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn leaf(&self, part: usize) -> Tensor {
+        Arena::leaf(self, part)
+    }
+
+    fn tables(&self, part: usize) -> Vec<Tensor> {
+        vec![self.leaf(part)]
     }
 }

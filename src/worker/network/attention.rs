@@ -45,45 +45,84 @@ pub fn attend_by_products(
     pass: &Pass,
 ) -> Tensor {
     let sizes: Vec<i64> = input.groups.iter().map(Group::size).collect();
-    let lay_out = |y: Tensor| {
-        let y = match &input.slots {
-            Some(slots) => {
-                y.new_zeros([sizes.iter().sum(), y.size()[1]], (y.kind(), y.device())).index_copy(0, slots, &y)
-            }
-            None => y,
-        };
-        if sizes.len() == 1 { vec![y] } else { y.split_with_sizes(&sizes, 0) }
+    let widths = input.groups.iter().map(|group| group.width).collect();
+    let [query, key, value] = [query, key, value].map(|y| lay_out(y, &input.slots, &sizes));
+    take_back(by_group(query, widths, [key, value], heads, rate, input, pass), &input.slots)
+}
+
+/// The same of one token of each example alone, `query` `[B, heads·size]`: gives `[B, heads·size]`.
+pub fn attend_from_one(
+    query: Tensor,
+    [key, value]: [Tensor; 2],
+    heads: i64,
+    rate: f64,
+    input: &Input,
+    pass: &Pass,
+) -> Tensor {
+    let sizes: Vec<i64> = input.groups.iter().map(Group::size).collect();
+    let rows: Vec<i64> = input.groups.iter().map(|group| group.rows).collect();
+    let [key, value] = [key, value].map(|y| lay_out(y, &input.slots, &sizes));
+    let query = lay_out(query, &input.seats, &rows);
+    take_back(by_group(query, vec![1; rows.len()], [key, value], heads, rate, input, pass), &input.seats)
+}
+
+/// Rows `[N, …]` at their places in a layout, cut into pieces of these sizes.
+fn lay_out(y: Tensor, places: &Option<Tensor>, sizes: &[i64]) -> Vec<Tensor> {
+    let y = match places {
+        Some(places) => {
+            let zeros = y.new_zeros([sizes.iter().sum(), y.size()[1]], (y.kind(), y.device()));
+            zeros.index_copy(0, places, &y)
+        }
+        None => y,
     };
-    let parts = lay_out(query).into_iter().zip(lay_out(key)).zip(lay_out(value)).zip(&input.groups);
-    let mut contexts: Vec<Tensor> = parts
-        .map(|(((query, key), value), group)| {
-            let [query, key, value] = [query, key, value].map(|y| by_head(&y, heads, group)); // [B·heads, T, size]
-            let weights = dropout(scores(&query, &key, heads, group).softmax(-1, Kind::Float), rate, pass);
-            by_token(&pass.product(&weights, &value), heads, group)
-        })
-        .collect();
-    let all = if contexts.len() == 1 { contexts.remove(0) } else { Tensor::cat(&contexts, 0) };
-    match &input.slots {
-        Some(slots) => all.index_select(0, slots),
+    if sizes.len() == 1 { vec![y] } else { y.split_with_sizes(sizes, 0) }
+}
+
+/// The rows at these places of a layout that lies there in pieces, `[N, …]`.
+fn take_back(mut pieces: Vec<Tensor>, places: &Option<Tensor>) -> Tensor {
+    let all = if pieces.len() == 1 { pieces.remove(0) } else { Tensor::cat(&pieces, 0) };
+    match places {
+        Some(places) => all.index_select(0, places),
         None => all,
     }
 }
 
+/// What the queries of each group attend to, `[B·Q, heads·size]`; of each example there are Q of them.
+fn by_group(
+    queries: Vec<Tensor>,
+    widths: Vec<i64>,
+    [keys, values]: [Vec<Tensor>; 2],
+    heads: i64,
+    rate: f64,
+    input: &Input,
+    pass: &Pass,
+) -> Vec<Tensor> {
+    let of_each = queries.into_iter().zip(keys).zip(values).zip(widths.into_iter().zip(&input.groups));
+    of_each
+        .map(|(((query, key), value), (width, group))| {
+            let query = by_head(&query, heads, group.rows, width); // [B·heads, Q, size]
+            let [key, value] = [key, value].map(|y| by_head(&y, heads, group.rows, group.width)); // [B·heads, T, size]
+            let weights = dropout(scores(&query, &key, heads, group).softmax(-1, Kind::Float), rate, pass);
+            by_token(&pass.product(&weights, &value), heads)
+        })
+        .collect()
+}
+
 /// `[B·T, heads·size]` → `[B·heads, T, size]`.
-fn by_head(y: &Tensor, heads: i64, group: &Group) -> Tensor {
+fn by_head(y: &Tensor, heads: i64, rows: i64, width: i64) -> Tensor {
     let size = y.size()[1] / heads;
-    let y = y.view([group.rows, group.width, heads, size]).transpose(1, 2); // [B, heads, T, size]
-    y.reshape([group.rows * heads, group.width, size])
+    let y = y.view([rows, width, heads, size]).transpose(1, 2); // [B, heads, T, size]
+    y.reshape([rows * heads, width, size])
 }
 
-/// `[B·heads, T, size]` → `[B·T, heads·size]`.
-fn by_token(context: &Tensor, heads: i64, group: &Group) -> Tensor {
-    let size = context.size()[2];
-    let context = context.view([group.rows, heads, group.width, size]).transpose(1, 2); // [B, T, heads, size]
-    context.reshape([group.size(), heads * size])
+/// `[B·heads, Q, size]` → `[B·Q, heads·size]`.
+fn by_token(context: &Tensor, heads: i64) -> Tensor {
+    let (all, width, size) = context.size3().expect("[B·heads, Q, size]");
+    let context = context.view([all / heads, heads, width, size]).transpose(1, 2); // [B, Q, heads, size]
+    context.reshape([all / heads * width, heads * size])
 }
 
-/// Scaled scores, `[B·heads, T, T]`, fp32.
+/// Scaled scores, `[B·heads, Q, T]`, fp32.
 fn scores(query: &Tensor, key: &Tensor, heads: i64, group: &Group) -> Tensor {
     let (scale, keys) = ((query.size()[2] as f64).powf(-0.5), key.transpose(1, 2));
     // [B, 1, T] → [B·heads, 1, T].

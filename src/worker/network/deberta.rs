@@ -5,9 +5,9 @@ use tch::{Kind, Tensor};
 use super::attention::{attend, split};
 use super::body::{Body, Shared, Step};
 use super::input::Input;
-use super::layers::{LayerNorm, Leaf, Leaves, Linear, activate, dropout, embed, types_within};
+use super::layers::{LayerNorm, Leaf, Leaves, Linear, Table, activate, dropout, embed, types_within};
 use super::pass::Pass;
-use crate::arena::Arena;
+use crate::arena::Parameters;
 use crate::model::{Config, Deberta, Rates, Relative};
 
 struct Block {
@@ -35,9 +35,9 @@ struct Distances {
 pub struct DebertaBody {
     shape: Deberta,
     heads: i64,
-    words: Leaf,
-    positions: Option<Leaf>,
-    types: Option<Leaf>,
+    words: Table,
+    positions: Option<Table>,
+    types: Option<Table>,
     projection: Option<Linear>,
     embeddings_norm: LayerNorm,
     distances: Option<Distances>,
@@ -45,8 +45,8 @@ pub struct DebertaBody {
 }
 
 impl DebertaBody {
-    pub fn over(arena: &Arena, config: &Config, shape: &Deberta) -> DebertaBody {
-        let leaves = Leaves(arena);
+    pub fn over(parameters: &dyn Parameters, config: &Config, shape: &Deberta) -> DebertaBody {
+        let leaves = Leaves(parameters);
         let eps = config.layer_norm_eps;
         let own = shape.relative.as_ref().filter(|relative| !relative.is_shared);
         let has_key = own.is_some_and(|relative| relative.content_to_position);
@@ -68,7 +68,7 @@ impl DebertaBody {
         };
         let distances = shape.relative.as_ref().map(|relative| Distances {
             relative: relative.clone(),
-            table: leaves.table("encoder.rel_embeddings"),
+            table: leaves.leaf("encoder.rel_embeddings.weight"),
             norm: relative.is_normed.then(|| leaves.norm("encoder.LayerNorm", eps)),
         });
         DebertaBody {
@@ -160,7 +160,7 @@ impl Body for DebertaBody {
     fn embed(&self, step: &mut Step) -> Tensor {
         let positions = self.positions.iter().map(|table| (table, step.input.positions.shallow_clone()));
         let types = self.types.iter().map(|table| (table, types_within(&step.input.types, table)));
-        let others: Vec<(&Leaf, Tensor)> = positions.chain(types).collect();
+        let others: Vec<(&Table, Tensor)> = positions.chain(types).collect();
         let mut x = embed(&self.words, &step.input.ids, &others, step.pass); // [N, E]
         if let Some(projection) = &self.projection {
             x = projection.forward(&x, step.pass); // [N, E] → [N, H]

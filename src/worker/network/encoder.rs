@@ -8,7 +8,7 @@ use super::head::HeadLayers;
 use super::input::Input;
 use super::pass::Pass;
 use super::tape::Tape;
-use crate::arena::{Arena, Shape};
+use crate::arena::{Parameters, Shape};
 use crate::model::{Config, Parameter};
 
 /// The parameters of a model with a head of `labels` outputs, as the arena lays them out.
@@ -25,8 +25,8 @@ pub struct Encoder {
 
 impl Encoder {
     /// Builds the layers over an arena laid out by `shapes(config, …)`.
-    pub fn over(arena: &Arena, config: Config) -> Encoder {
-        Encoder { body: body::over(arena, &config), head: HeadLayers::over(arena, &config), config }
+    pub fn over(parameters: &dyn Parameters, config: Config) -> Encoder {
+        Encoder { body: body::over(parameters, &config), head: HeadLayers::over(parameters, &config), config }
     }
 
     /// Logits, `[B, labels]`, fp32.
@@ -67,14 +67,17 @@ impl Encoder {
         ended
     }
 
-    /// A layer, and what changes its input on the way in.
+    /// A layer, and what changes its input on the way in. The last one gives what the head reads, and no more.
     fn layer(&self, number: usize, x: Tensor, step: &mut Step) -> Tensor {
         step.pass.draws.enter(number as u64 + 1);
         let x = match step.pass.hooks {
             Some(hooks) => hooks.hidden(number, x),
             None => x,
         };
-        self.body.layer(number, &x, step)
+        match self.head.rows(step.input).filter(|_| number + 1 == self.body.layers()) {
+            Some(rows) => self.body.last_layer(&x, rows, step),
+            None => self.body.layer(number, &x, step),
+        }
     }
 
     /// What a layer gave in the pass that a tape is of, in the graph: `x` is its input from the tape.

@@ -3,8 +3,9 @@
 use tch::{Kind, Tensor};
 
 use super::body::Step;
+use super::input::Input;
 use super::layers::{LayerNorm, Leaves, Linear, activate, dropout};
-use crate::arena::Arena;
+use crate::arena::Parameters;
 use crate::method::Role;
 use crate::model::{Config, Dense, Head, Summary};
 
@@ -15,8 +16,8 @@ pub struct HeadLayers {
 }
 
 impl HeadLayers {
-    pub fn over(arena: &Arena, config: &Config) -> HeadLayers {
-        let leaves = Leaves(arena);
+    pub fn over(parameters: &dyn Parameters, config: &Config) -> HeadLayers {
+        let leaves = Leaves(parameters);
         let Head { summary, dense, projection } = &config.head;
         let dense = dense.as_ref().map(|dense| {
             let norm = dense.norm.map(|(name, _)| leaves.norm(name, config.layer_norm_eps));
@@ -25,14 +26,23 @@ impl HeadLayers {
         HeadLayers { summary: *summary, dense, projection: leaves.linear(projection) }
     }
 
-    /// What of the hidden states `[N, H]` stands for each example, `[B, H]`: through the dense layer where pre-training
+    /// The tokens that the head reads, one of each example, `[B]`; `None` where it reads all.
+    pub fn rows<'a>(&self, input: &'a Input) -> Option<&'a Tensor> {
+        match self.summary {
+            Summary::First => Some(&input.firsts),
+            Summary::Last => Some(&input.lasts),
+            Summary::Mean => None,
+        }
+    }
+
+    /// What of the last layer's output stands for each example, `[B, H]`: through the dense layer where pre-training
     /// made one, before its dropout.
     pub fn pooled(&self, x: &Tensor, step: &mut Step) -> Tensor {
         let summary = self.summarise(x, step);
         if self.has_pooler() { self.dense(&summary, step) } else { summary }
     }
 
-    /// `[N, H]` → logits `[B, labels]`.
+    /// What the last layer gave → logits `[B, labels]`.
     pub fn forward(&self, x: &Tensor, step: &mut Step) -> Tensor {
         let summary = self.summarise(x, step);
         let pooled = dropout(self.dense(&summary, step), step.rates.head, step.pass);
@@ -45,8 +55,8 @@ impl HeadLayers {
 
     fn summarise(&self, x: &Tensor, step: &Step) -> Tensor {
         match self.summary {
-            Summary::First => x.index_select(0, &step.input.firsts), // [N, H] → [B, H]
-            Summary::Last => x.index_select(0, &step.input.lasts),
+            // [B, H] already.
+            Summary::First | Summary::Last => x.shallow_clone(),
             Summary::Mean => {
                 let examples = x.split_with_sizes(step.input.lengths.as_slice(), 0);
                 let means: Vec<Tensor> = examples.iter().map(|own| own.mean_dim(0, false, Kind::Float)).collect();

@@ -13,7 +13,8 @@ pub struct Input {
     pub types: Tensor,
     /// Position of each token in its example, `[N]`, int64.
     pub positions: Tensor,
-    /// Index of each example's first token, `[B]`, int64.
+    /// Index of each example's first token, `[B]`, int64. Of several runs' batches, one behind the other, fillers are no
+    /// examples.
     pub firsts: Tensor,
     /// Index of each example's last token, `[B]`, int64.
     pub lasts: Tensor,
@@ -27,6 +28,8 @@ pub struct Input {
     pub groups: Vec<Group>,
     /// Where each token stands in the layout of the groups, `[N]`, int64; `None` where it stands where it stands packed.
     pub slots: Option<Tensor>,
+    /// Where each example stands among those of all groups, `[B]`, int64; `None` where it stands where it stands packed.
+    pub seats: Option<Tensor>,
 }
 
 /// Examples that are laid out together: B of them, T tokens in the longest.
@@ -77,8 +80,26 @@ impl Group {
     }
 }
 
-/// Examples in groups of so many, the longest first, and where each token goes.
-pub(super) fn grouped(lengths: &[i64], counts: &[usize], device: Device) -> (Vec<Group>, Option<Tensor>) {
+/// Examples in groups of so many, the longest first.
+pub(super) struct Grouped {
+    pub groups: Vec<Group>,
+    pub slots: Option<Tensor>,
+    /// The examples in the order in which they stand.
+    order: Vec<usize>,
+}
+
+impl Grouped {
+    /// Where each of these examples stands.
+    pub fn seats(&self, examples: &[usize], device: Device) -> Option<Tensor> {
+        let mut seats = vec![0; self.order.len()];
+        self.order.iter().zip(0..).for_each(|(&row, seat)| seats[row] = seat);
+        let seats: Vec<i64> = examples.iter().map(|&row| seats[row]).collect();
+        let stays = seats.len() == self.order.len() && seats.iter().zip(0..).all(|(&seat, row)| seat == row);
+        (!stays).then(|| Tensor::from_slice(&seats).to_device(device))
+    }
+}
+
+pub(super) fn grouped(lengths: &[i64], counts: &[usize], device: Device) -> Grouped {
     let order = by_length(lengths);
     let mut begins = vec![0; lengths.len()];
     let (mut groups, mut rest, mut begin) = (Vec::new(), &order[..], 0);
@@ -95,7 +116,8 @@ pub(super) fn grouped(lengths: &[i64], counts: &[usize], device: Device) -> (Vec
     }
     let slots: Vec<i64> = begins.iter().zip(lengths).flat_map(|(&begin, &length)| begin..begin + length).collect();
     let stays = begin == slots.len() as i64 && slots.iter().zip(0..).all(|(&slot, token)| slot == token);
-    (groups, (!stays).then(|| Tensor::from_slice(&slots).to_device(device)))
+    let slots = (!stays).then(|| Tensor::from_slice(&slots).to_device(device));
+    Grouped { groups, slots, order }
 }
 
 /// The examples from the longest to the shortest; of equals the first goes first.
@@ -107,6 +129,11 @@ fn by_length(lengths: &[i64]) -> Vec<usize> {
 
 impl Input {
     pub fn of(batch: &Batch, device: Device) -> Input {
+        Input::of_examples(batch, &(0..batch.rows).collect::<Vec<_>>(), device)
+    }
+
+    /// A batch in which these rows alone are examples.
+    fn of_examples(batch: &Batch, examples: &[usize], device: Device) -> Input {
         let (rows, width) = (batch.rows, batch.width);
         let tokens = batch.lengths.iter().sum();
         let mut bias = vec![f32::MIN; rows * width];
@@ -124,24 +151,33 @@ impl Input {
         }
         let lengths: Vec<i64> = batch.lengths.iter().map(|&length| length as i64).collect();
         let lasts: Vec<i64> = firsts.iter().zip(&lengths).map(|(first, length)| first + length - 1).collect();
+        let of_examples = |numbers: &[i64]| examples.iter().map(|&row| numbers[row]).collect::<Vec<_>>();
         let list = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
         let [ids, types, positions, places] = packed.map(|numbers| list(&numbers));
         // A GPU computes on padding in less time than it takes to start one more group.
         let sorted: Vec<i64> = by_length(&lengths).into_iter().map(|row| lengths[row]).collect();
         let counts = if device == Device::Cpu { cut(&sorted) } else { vec![rows] };
-        let (groups, slots) = grouped(&lengths, &counts, device);
+        let grouped = grouped(&lengths, &counts, device);
         Input {
-            groups,
-            slots,
+            seats: grouped.seats(examples, device),
+            groups: grouped.groups,
+            slots: grouped.slots,
             ids,
             types,
             positions,
             places,
-            firsts: list(&firsts),
-            lasts: list(&lasts),
+            firsts: list(&of_examples(&firsts)),
+            lasts: list(&of_examples(&lasts)),
             lengths,
             bias: Tensor::from_slice(&bias).view([rows as i64, 1, 1, width as i64]).to_device(device), // [B, 1, 1, T]
         }
+    }
+
+    /// The batches of several runs, one behind the other, each with as many tokens as the one that has most: fillers of
+    /// padding, which nothing reads, make up for what a batch has less.
+    pub fn fused(batches: &[Batch], pad: u32, device: Device) -> Input {
+        let (joined, examples) = Batch::joined(batches, pad);
+        Input::of_examples(&joined, &examples, device)
     }
 
     /// B and T.
@@ -166,9 +202,9 @@ mod tests {
     #[test]
     fn tokens_keep_their_place_unless_lengths_say_otherwise() {
         let slots = |lengths: &[i64], counts: &[usize]| {
-            let (groups, slots) = grouped(lengths, counts, Device::Cpu);
-            let padded: Vec<bool> = groups.iter().map(|group| group.bias.is_some()).collect();
-            (padded, slots.map(|slots| Vec::<i64>::try_from(slots).expect("whole numbers")))
+            let grouped = grouped(lengths, counts, Device::Cpu);
+            let padded: Vec<bool> = grouped.groups.iter().map(|group| group.bias.is_some()).collect();
+            (padded, grouped.slots.map(|slots| Vec::<i64>::try_from(slots).expect("whole numbers")))
         };
         assert_eq!(slots(&[3, 3], &[2]), (vec![false], None));
         assert_eq!(slots(&[3, 2], &[1, 1]), (vec![false, false], None));

@@ -5,9 +5,9 @@ use tch::{Kind, Tensor};
 use super::attention::{attend, split};
 use super::body::{Body, Shared, Step};
 use super::input::Input;
-use super::layers::{LayerNorm, Leaf, Leaves, Linear, activate, dropout, embed};
+use super::layers::{LayerNorm, Leaves, Linear, Table, activate, dropout, embed};
 use super::pass::Pass;
-use crate::arena::Arena;
+use crate::arena::Parameters;
 use crate::model::{Attention, Config, ModernBert, Rates};
 
 struct Block {
@@ -28,7 +28,7 @@ pub struct ModernBertBody {
     head_size: i64,
     /// The unlike ones.
     kinds: Vec<Attention>,
-    words: Leaf,
+    words: Table,
     embeddings_norm: LayerNorm,
     blocks: Vec<Block>,
     last_norm: LayerNorm,
@@ -38,8 +38,8 @@ pub struct ModernBertBody {
 const SHARED: usize = 3;
 
 impl ModernBertBody {
-    pub fn over(arena: &Arena, config: &Config, shape: &ModernBert) -> ModernBertBody {
-        let leaves = Leaves(arena);
+    pub fn over(parameters: &dyn Parameters, config: &Config, shape: &ModernBert) -> ModernBertBody {
+        let leaves = Leaves(parameters);
         let eps = config.layer_norm_eps;
         let mut kinds: Vec<Attention> = Vec::new();
         let mut kind_of = |attention: &Attention| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::input::grouped;
+use super::input::{Grouped, grouped};
 use super::{Input, Pass};
 use crate::arena::Stretch;
 use crate::method::{Combination, Moment};
@@ -205,8 +205,10 @@ fn groups_of_like_lengths_change_nothing() {
         let forward = |input: &Input| case.subject.encoder.forward(input, &mut Pass::evaluate(None));
         let (together, count) = (forward(&input), input.lengths.len());
         for sizes in [vec![1; count], vec![1, count - 1]] {
-            let (groups, slots) = grouped(&input.lengths, &sizes, Device::Cpu);
-            let apart = Input { groups, slots, ..case.subject.input(&case.batch()) };
+            let grouped = grouped(&input.lengths, &sizes, Device::Cpu);
+            let seats = grouped.seats(&(0..count).collect::<Vec<_>>(), Device::Cpu);
+            let Grouped { groups, slots, .. } = grouped;
+            let apart = Input { groups, slots, seats, ..case.subject.input(&case.batch()) };
             let difference = (forward(&apart) - &together).abs().max().double_value(&[]);
             assert!(difference < 1e-5, "{name}, {sizes:?}: {difference}");
         }

@@ -6,9 +6,9 @@ use tch::{Kind, Tensor};
 use super::attention::{attend, split};
 use super::body::{Body, Shared, Step};
 use super::input::Input;
-use super::layers::{LayerNorm, Leaf, Leaves, Linear, activate, dropout, embed};
+use super::layers::{LayerNorm, Leaf, Leaves, Linear, Table, activate, dropout, embed};
 use super::pass::Pass;
-use crate::arena::Arena;
+use crate::arena::Parameters;
 use crate::model::{Config, Rates, XlNet};
 
 struct Block {
@@ -34,13 +34,13 @@ pub struct XlNetBody {
     shape: XlNet,
     hidden: i64,
     heads: i64,
-    words: Leaf,
+    words: Table,
     blocks: Vec<Block>,
 }
 
 impl XlNetBody {
-    pub fn over(arena: &Arena, config: &Config, shape: &XlNet) -> XlNetBody {
-        let leaves = Leaves(arena);
+    pub fn over(parameters: &dyn Parameters, config: &Config, shape: &XlNet) -> XlNetBody {
+        let leaves = Leaves(parameters);
         let eps = config.layer_norm_eps;
         let block = |layer: usize| {
             let part = |name: &str| format!("layer.{layer}.{name}");

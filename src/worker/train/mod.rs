@@ -6,6 +6,7 @@ pub mod evaluate;
 #[cfg(test)]
 pub mod example;
 pub mod fisher;
+pub mod fused;
 pub mod gradient;
 pub mod hooks;
 pub mod loss;
@@ -14,24 +15,20 @@ mod scores;
 mod steps;
 mod study;
 pub mod subject;
+mod trainee;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use crate::arena::Values;
-use crate::method::{Combination, Hook, Method, Moment};
+use anyhow::{Result, bail};
+
 use crate::plan::Run;
-use crate::record::{Epoch, Outcome, Rung};
-use crate::task::batch::{epoch_order, sample};
+use crate::record::{Outcome, Rung};
 use crate::task::{Loaded, Task};
-use adam::Adam;
-use anyhow::Result;
-use checkpoint::{Position, Spent};
+use checkpoint::Spent;
 use gradient::Step;
-use schedule::Schedule;
-use steps::StepLog;
-use study::RunStudy;
 pub use subject::Subject;
+pub use trainee::Trainee;
+use trainee::Wish;
 
 /// The places that a run reads and writes.
 #[derive(Debug, Clone)]
@@ -104,145 +101,39 @@ pub fn train(
     places: &Places,
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
-    let recipe = &run.recipe;
-    let picked = sample(data.train.len(), recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);
-    anyhow::ensure!(!picked.is_empty(), "task {}: the training set is empty", task.name);
-    let per_epoch = picked.len().div_ceil(recipe.batch_size as usize) as u32;
-    let total = per_epoch.saturating_mul(recipe.epochs).min(recipe.max_steps.unwrap_or(u32::MAX));
-
-    listener.phase("prepare");
-    let mut method = Combination::<Values>::build(&run.method)?;
-    if recipe.dropout.is_none() {
-        subject.quiet(method.dropout(total));
+    match Trainee::begin(run, task, subject, data, places, listener) {
+        Ok(mut trainee) => train_on(&mut trainee, places.until),
+        Err(error) if error.is::<PutAside>() => Ok(Ending::Paused { step: 0 }),
+        Err(error) => Err(error),
     }
-    let mut study = RunStudy { run, task, subject, data, picked: &picked, places, listener, note: None };
-    match method.start(&mut study).and_then(|()| method.prepare(&mut study)) {
-        Err(error) if error.is::<PutAside>() => return Ok(Ending::Paused { step: 0 }),
-        prepared => prepared?,
-    }
-    let mask = study.note;
+}
 
-    listener.phase("train");
-    let schedule = Schedule::new(recipe.lr, method.warmup(recipe.warmup), total);
-    let mut adam = Adam::new(&subject.arena, recipe);
-    let mut log = StepLog::new(places);
-    let mut epochs: Vec<Epoch> = Vec::new();
-    let mut losses = 0.0;
-    let mut done = 0;
-    let micro_batch = recipe.micro_batch;
-    if let Some(saved) = checkpoint::take_up(places, &mut subject.arena, &mut adam, &mut method, micro_batch)? {
-        (done, losses, epochs) = (saved.step, saved.losses, saved.epochs);
-        listener.taken_up(saved.spent);
-    }
-    let mut safe = done;
-    log.start_after(done)?;
-    let mut order = Vec::new();
-    let mut order_epoch = None;
-    let mut spoken = Instant::now();
-    let (began, began_at) = (Instant::now(), done);
-
-    while done < total {
-        if places.until == Some(done) {
-            listener.phase("evaluate");
-            let scored = evaluate::dev(task, subject, &method, data, recipe.dev_size);
-            if !scored.finite {
-                return Ok(Ending::Diverged { step: done });
-            }
-            log.sync()?;
-            let spent = listener.spent();
-            let position = Position { step: done, losses, epochs, micro_batch, spent };
-            match checkpoint::write(places, &subject.arena, &adam, &mut method, &position) {
-                Ok(()) => listener.saved(done),
-                // Sent on, it trains these steps again.
-                Err(error) => listener.not_saved(&format!("{error:#}")),
-            }
-            let (metric, dev, halves) = (task.headline(), scored.scores, Some(scored.halves));
-            return Ok(Ending::Reached(Box::new(Rung { step: done, of: total, metric, dev, halves })));
+/// Trains to the last step, or to this one.
+fn train_on(trainee: &mut Trainee, until: Option<u32>) -> Result<Ending> {
+    trainee.listener.phase("train");
+    while trainee.done < trainee.total {
+        if until == Some(trainee.done) {
+            return trainee.reach();
         }
-        let (epoch, within) = (done / per_epoch, done % per_epoch);
-        if order_epoch != Some(epoch) {
-            order = epoch_order(picked.len(), run.seed, epoch, recipe.shuffle);
-            order_epoch = Some(epoch);
+        trainee.turn();
+        let at = trainee.moment();
+        let (picks, recipe) = (trainee.batch(at.step), &trainee.run.recipe);
+        let precision = trainee.subject.precision;
+        let batch = Step { tokens: &trainee.data.train, picks: &picks, recipe, precision, dropout: "dropout", at };
+        let loss = batch.gradient(trainee.subject, &trainee.method);
+        if let Some(ending) = trainee.learn(loss)? {
+            return Ok(ending);
         }
-        let from = within as usize * recipe.batch_size as usize;
-        let rows = &order[from..picked.len().min(from + recipe.batch_size as usize)];
-        let rows: Vec<u32> = rows.iter().map(|&i| picked[i as usize]).collect();
-
-        let step = done + 1;
-        let at = Moment { seed: run.seed, step, steps: total, pass: 0, token: 0 };
-        if method.has(Hook::Turn) {
-            let picked = &picked;
-            let mut study = RunStudy { run, task, subject, data, picked, places, listener, note: None };
-            method.turn(&mut study, at);
-        }
-        let precision = subject.precision;
-        let batch = Step { tokens: &data.train, picks: &rows, recipe, precision, dropout: "dropout", at };
-        let loss = batch.gradient(subject, &method);
-        let rate = schedule.rate(step);
-        hooks::raw(&mut subject.arena, &mut method, at, rate);
-        let norm = hooks::norm(&mut subject.arena);
-        if !(loss.is_finite() && norm.is_finite()) {
-            return Ok(Ending::Diverged { step });
-        }
-        adam.step(&mut subject.arena, &mut method, rate, norm, at);
-        losses += loss;
-        done = step;
-        let seen = u64::from(epoch) * picked.len() as u64 + (from + rows.len()) as u64;
-        log.write(step, loss, rate, norm, seen)?;
-
-        if done % per_epoch == 0 || done == total {
-            listener.phase("evaluate");
-            let steps = if done % per_epoch == 0 { per_epoch } else { done % per_epoch };
-            let scored = evaluate::dev(task, subject, &method, data, recipe.dev_size);
-            if !scored.finite {
-                // The last update overflowed θ; the loss before it could not show that.
-                return Ok(Ending::Diverged { step });
+        match trainee.wants() {
+            Some(Wish::PutAside) => return trainee.put_aside(),
+            Some(Wish::Save) => {
+                trainee.checkpoint()?;
+                trainee.listener.phase("train");
             }
-            epochs.push(Epoch { epoch: epoch + 1, step: done, loss: losses / f64::from(steps), dev: scored.scores });
-            losses = 0.0;
-            if done == total {
-                log.finish()?;
-                return Ok(Ending::Done(Outcome {
-                    metric: task.headline(),
-                    dev: epochs.last().map(|e| e.dev.clone()).unwrap_or_default(),
-                    epochs,
-                    collapsed: scored.collapsed,
-                    steps: total,
-                    train_examples: picked.len() as u32,
-                    dev_examples: scored.examples,
-                    mask,
-                    halves: Some(scored.halves),
-                    ..Outcome::default()
-                }));
-            }
-            listener.phase("train");
-        }
-        if spoken.elapsed() > Duration::from_millis(250) {
-            spoken = Instant::now();
-            let examples = f64::from(done - began_at) * f64::from(recipe.batch_size);
-            listener.step(done, total, loss, examples / began.elapsed().as_secs_f64());
-        }
-        let put_aside = listener.pause();
-        if put_aside || listener.is_save_due() {
-            log.sync()?;
-            listener.phase("checkpoint");
-            let spent = listener.spent();
-            let position = Position { step: done, losses, epochs: epochs.clone(), micro_batch, spent };
-            match checkpoint::write(places, &subject.arena, &adam, &mut method, &position) {
-                Ok(()) => {
-                    safe = done;
-                    listener.saved(done);
-                }
-                // The run can still end well, and an earlier checkpoint is as good as it was.
-                Err(error) => listener.not_saved(&format!("{error:#}")),
-            }
-            if put_aside {
-                return Ok(Ending::Paused { step: safe });
-            }
-            listener.phase("train");
+            None => {}
         }
     }
-    anyhow::bail!("a run of no steps cannot be scored: epochs and max_steps must be at least 1")
+    bail!("a run of no steps cannot be scored: epochs and max_steps must be at least 1")
 }
 
 #[cfg(test)]

@@ -51,6 +51,13 @@ impl Subject {
         Ok(Subject { arena, encoder, precision: Kind::Float, config, account, classes })
     }
 
+    /// The same model over another arena of its layout, to be reset before it is used.
+    pub fn over(&self, arena: Arena) -> Subject {
+        let encoder = Encoder::over(&arena, self.config.clone());
+        let (config, account) = (self.config.clone(), self.account.clone());
+        Subject { arena, encoder, precision: self.precision, config, account, classes: self.classes }
+    }
+
     /// Whether the subject holds just the adapters that a method adds.
     pub fn has_adapters(&self, adapters: &dyn Fn(&Part) -> Vec<Adapter>) -> bool {
         let held = self.arena.layout.parts.iter().filter(|part| part.role == Role::Adapter);
@@ -69,7 +76,7 @@ impl Subject {
         self.draw_head(seed);
         self.encoder.config = self.config.clone().with_dropout(recipe.dropout);
         self.precision = match recipe.precision {
-            Precision::Fp32 => Kind::Float,
+            Precision::Fp32 | Precision::Tf32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
         };
     }

@@ -4,11 +4,13 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::example::{Example, run};
+use super::schedule::Schedule;
 use super::*;
 use crate::arena::{Stretch, gather};
-use crate::method::{METHODS, Part, Role};
+use crate::method::{Combination, METHODS, Moment, Part, Role};
 use crate::record::mask::Mask;
 
+mod fused;
 mod passes;
 mod taken_up;
 

@@ -22,13 +22,16 @@ impl Watch {
         for command in commands {
             assert_eq!(self.finishes, 0, "{command:?} after the end");
             match command {
-                Command::Train(worker, Errand { id, attempt, .. }) => {
-                    assert!(self.under_way.insert(id.clone(), *worker).is_none(), "{id} runs twice at once");
+                Command::Train(worker, errands) => {
+                    assert!(!errands.is_empty());
                     let had = self.had.entry(*worker).or_default();
-                    *had = takes(id).max(*had);
-                    assert!(!self.writes.contains_key(id), "{id} has a record, and runs again");
-                    let last = self.attempts.insert(id.clone(), *attempt);
-                    assert!(last.is_none_or(|last| last <= *attempt), "attempts only grow");
+                    *had = errands.iter().map(|errand| takes(&errand.id)).sum::<u32>().max(*had);
+                    for Errand { id, attempt, .. } in errands {
+                        assert!(self.under_way.insert(id.clone(), *worker).is_none(), "{id} runs twice at once");
+                        assert!(!self.writes.contains_key(id), "{id} has a record, and runs again");
+                        let last = self.attempts.insert(id.clone(), *attempt);
+                        assert!(last.is_none_or(|last| last <= *attempt), "attempts only grow");
+                    }
                 }
                 Command::Append(What::Paused { id, .. } | What::PutBack { id, .. } | What::Reached { id, .. }) => {
                     assert!(self.under_way.remove(id).is_some(), "{id} did not run");
@@ -59,8 +62,8 @@ fn done_and_weighed(id: RunId, seen: bool) -> Message {
 fn memory_is_kept(state: &State, had: &HashMap<Worker, u32>) -> Result<(), TestCaseError> {
     for device in 0..2 {
         let here: Vec<&Slot> = state.slots.iter().filter(|slot| slot.place.device == device).collect();
-        let running: Vec<&Running> = here.iter().filter_map(|slot| slot.running()).collect();
-        if running.iter().any(|running| running.alone) {
+        let running: Vec<&[Running]> = here.iter().map(|slot| slot.runs()).filter(|runs| !runs.is_empty()).collect();
+        if running.iter().any(|runs| runs[0].alone) {
             prop_assert_eq!(running.len(), 1);
             let others = here.iter().filter(|slot| matches!(slot.seat, Seat::Idle | Seat::Leaving)).count();
             prop_assert_eq!(others, 0, "an idle worker holds memory beside a run that must be alone");
@@ -82,14 +85,18 @@ proptest! {
         runs in 0usize..7,
         places in prop::collection::vec(0usize..2, 1..4),
         rooms in prop::array::uniform2(prop::option::of(0u32..100)),
+        fuse in 1usize..4,
         script in prop::collection::vec((0u8..26, 0usize..4, 0u32..5, 0usize..7), 0..120),
     ) {
         // Three kinds of runs, of which one was measured before.
-        let ticket = |n: usize| Ticket { rows: 4, footprint: n as u32 % 3, memory: n.is_multiple_of(3).then_some(9), ..Ticket::new(id(n)) };
+        let ticket = |n: usize| {
+            let (kind, memory) = (n as u32 % 3, n.is_multiple_of(3).then_some(9));
+            Ticket { rows: 4, footprint: kind, memory, fuse: (kind > 0).then_some(kind), ..Ticket::new(id(n)) }
+        };
         let tickets = (0..runs).map(ticket);
         let places: Vec<Place> = places.into_iter().map(|device| Place { device, room: rooms[device] }).collect();
         let slots = places.len();
-        let mut state = State::new(tickets, places, Limits::default());
+        let mut state = State::new(tickets, places, Limits { fuse, ..Limits::default() });
         let mut watch = Watch::default();
         watch.see(&state.start());
         for (second, (kind, slot, life, run)) in script.into_iter().enumerate() {
@@ -97,7 +104,8 @@ proptest! {
             let place = state.slots.get(slot);
             let life = if life == 0 { second as u32 % 4 } else { place.map_or(1, |place| place.life) };
             let number = run;
-            let run = match place.and_then(Slot::running) {
+            let runs = place.map_or(&[][..], Slot::runs);
+            let run = match runs.get(second % runs.len().max(1)) {
                 Some(running) if run > 0 => running.ticket.id.clone(),
                 _ => id(run),
             };
@@ -121,7 +129,7 @@ proptest! {
         }
         prop_assert!(watch.writes.values().all(|&times| times == 1));
         // Every run is in the queue, under way, put aside, or has its one record.
-        let running = state.slots.iter().filter(|slot| slot.running().is_some()).count();
+        let running = state.slots.iter().flat_map(Slot::runs).count();
         let reserved = state.slots.iter().filter(|slot| slot.waiting.is_some()).count();
         let counts = state.counts();
         prop_assert_eq!(counts.done + counts.failed, watch.writes.len());
@@ -134,7 +142,7 @@ proptest! {
             for slot in 0..slots {
                 let w = worker(slot, state.slots[slot].life);
                 let event = match &state.slots[slot].seat {
-                    Seat::Running(running) => Event::From(w, done_and_weighed(running.ticket.id.clone(), second % 4 != 0)),
+                    Seat::Running(runs) => Event::From(w, done_and_weighed(runs[0].ticket.id.clone(), second % 4 != 0)),
                     Seat::Leaving => Event::Exited(w, killed()),
                     _ => Event::From(w, ready()),
                 };

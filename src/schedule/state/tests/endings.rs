@@ -222,3 +222,81 @@ fn three_first_runs_that_die_alike_end_the_sweep_at_once() {
         assert_eq!(commands[3..], handed(w, n + 1), "divergence is a result");
     }
 }
+
+/// Runs 0 to n − 1, all of one kind, side by side in one slot.
+fn group(n: usize, slots_: usize) -> (State, Vec<Worker>) {
+    let ticket = |n: usize| Ticket { fuse: Some(0), ..Ticket::new(id(n)) };
+    let limits = Limits { fuse: n, ..Limits::default() };
+    let mut state = State::new((0..n + 1).map(ticket), slots(slots_), limits);
+    state.start();
+    let workers: Vec<Worker> = (0..slots_).map(|slot| worker(slot, 1)).collect();
+    let commands = state.see(Event::From(workers[0], ready()), at(0));
+    let errand = |n| Errand { id: id(n), attempt: 1, until: None, micro_batch: None };
+    let train = Command::Train(workers[0], (0..n).map(errand).collect());
+    assert!(commands.contains(&train), "{commands:?}");
+    (state, workers)
+}
+
+#[test]
+fn runs_side_by_side_end_one_by_one_and_their_worker_is_free_after_the_last() {
+    let (mut state, workers) = group(3, 1);
+    let w = workers[0];
+    let diverged = Failure::Diverged { step: 4 };
+    let failed = Message::Failed { id: id(1), failure: diverged.clone(), made: Box::new(own()) };
+    let commands = state.see(Event::From(w, failed), at(9));
+    assert_eq!(commands, ended(0, 1, End::Failed(diverged), own(), "diverged", 9.0));
+    assert!(!state.see(Event::From(w, done(0)), at(12)).iter().any(|c| matches!(c, Command::Train(..))));
+    let commands = state.see(Event::From(w, done(2)), at(12));
+    assert!(commands.iter().any(|c| matches!(c, Command::Train(_, errands) if errands.len() == 1)), "{commands:?}");
+    assert_eq!(state.eta(at(12)), Some(4.0), "a third of 12 s is what one of them took");
+}
+
+#[test]
+fn a_group_whose_worker_dies_is_tried_run_by_run() {
+    for (event, next) in [
+        (Event::Exited(worker(0, 1), killed()), AGAIN),
+        (
+            Event::From(worker(0, 1), Message::Failed { id: id(0), failure: oom(), made: Box::new(own()) }),
+            "again, by itself",
+        ),
+    ] {
+        let (mut state, workers) = group(2, 1);
+        let mut commands = state.see(event, at(1));
+        commands.extend(state.see(Event::Exited(workers[0], killed()), at(1)));
+        let put_back: Vec<&Command> =
+            commands.iter().filter(|c| matches!(c, Command::Append(What::PutBack { .. }))).collect();
+        assert_eq!(put_back.len(), 2, "{commands:?}");
+        assert!(
+            matches!(put_back[0], Command::Append(What::PutBack { next: said, .. }) if said == next),
+            "{put_back:?}"
+        );
+        let commands = state.see(Event::From(worker(0, 2), ready()), at(2));
+        assert!(commands.iter().any(|c| matches!(c, Command::Train(_, errands) if errands.len() == 1)), "{commands:?}");
+    }
+}
+
+#[test]
+fn cancelling_one_of_a_group_lets_the_others_go_on() {
+    let (mut state, workers) = group(3, 1);
+    assert_eq!(state.see(Event::Cancel(id(1)), at(1)), [Command::Kill(workers[0])]);
+    let commands = state.see(Event::Exited(workers[0], killed()), at(2));
+    let written: Vec<&RunId> =
+        commands.iter().filter_map(|c| if let Command::Write(id, ..) = c { Some(id) } else { None }).collect();
+    assert_eq!(written, [&id(1)]);
+    assert!(commands.contains(&Command::Show(Note::Regrouped { slot: 0, id: id(0) })), "{commands:?}");
+    let commands = state.see(Event::From(worker(0, 2), ready()), at(3));
+    let together = |c: &Command| matches!(c, Command::Train(_, errands) if errands.len() == 3);
+    assert!(commands.iter().any(together), "{commands:?}");
+}
+
+#[test]
+fn a_group_is_paused_as_a_whole() {
+    let (mut state, workers) = group(2, 1);
+    assert!(state.see(Event::Hold("a reason".into()), at(1)).contains(&Command::Pause(workers[0])));
+    for n in [0, 1] {
+        let commands = state.see(Event::From(workers[0], Message::Paused { id: id(n), step: 3 }), at(2));
+        assert!(!commands.contains(&Command::Kill(workers[0])), "it was asked");
+    }
+    let commands = state.see(Event::Release, at(3));
+    assert!(commands.iter().any(|c| matches!(c, Command::Train(_, errands) if errands.len() == 2)), "{commands:?}");
+}

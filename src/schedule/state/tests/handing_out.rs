@@ -111,7 +111,7 @@ fn a_rule_lets_runs_wait_sends_them_on_ends_them_and_adds_others() {
     let rung = Rung { step: 5, of: 9, metric: "f1".into(), dev: Scores::new(), halves: None };
     let at_rung = || Box::new(rung.clone());
     let reached = |n| Message::Reached { id: id(n), rung: at_rung(), made: Box::new(half_way()) };
-    let train = |n, until| Command::Train(w, Errand { id: id(n), attempt: 1, until, micro_batch: None });
+    let train = |n, until| Command::Train(w, vec![Errand { id: id(n), attempt: 1, until, micro_batch: None }]);
     let commands = state.see(Event::From(w, reached(0)), at(1));
     assert_eq!(commands[0], Command::Append(What::Reached { id: id(0), rung: at_rung() }));
     assert!(commands.contains(&train(1, Some(5))), "{commands:?}");

@@ -46,6 +46,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What each slot is at, and how many began there side by side.
+type Running = BTreeMap<usize, (Vec<usize>, usize)>;
+
+/// Takes the first run off a slot; tells how many began with it.
+fn take(running: &mut Running, slot: usize) -> Option<(usize, usize)> {
+    let (runs, of) = running.get_mut(&slot)?;
+    let taken = (runs.remove(0), *of);
+    if runs.is_empty() {
+        running.remove(&slot);
+    }
+    Some(taken)
+}
+
 /// What can be known without a scheduler.
 #[derive(Debug, Default)]
 struct Model {
@@ -53,10 +66,14 @@ struct Model {
     /// `None` is done.
     disk: BTreeMap<usize, Option<Class>>,
     waiting: BTreeSet<usize>,
-    running: BTreeMap<usize, usize>,
+    running: Running,
     /// Runs that had their second chance in this call.
     tried: BTreeSet<usize>,
+    /// Runs that failed beside others, and are tried alone.
+    alone: BTreeSet<usize>,
     doomed: BTreeSet<usize>,
+    /// Runs whose worker is being killed for another's sake.
+    bystanders: BTreeSet<usize>,
     is_stopping: bool,
 }
 
@@ -79,13 +96,19 @@ impl Model {
         self.waiting.clear();
         self.running.clear();
         self.tried.clear();
+        self.alone.clear();
         self.doomed.clear();
+        self.bystanders.clear();
         self.is_stopping = false;
     }
 
-    fn fail(&mut self, n: usize, class: Class) {
+    fn fail(&mut self, n: usize, of: usize, class: Class) {
         let class = if self.doomed.remove(&n) { Class::Cancelled } else { class };
-        let has_chance = matches!(class, Class::Crashed | Class::Killed) && self.tried.insert(n);
+        let may_pass = matches!(class, Class::Crashed | Class::Killed);
+        let has_chance = may_pass && (of > 1 || self.tried.insert(n));
+        if may_pass && of > 1 {
+            self.alone.insert(n);
+        }
         if !has_chance {
             self.disk.insert(n, Some(class));
         } else if !self.is_stopping {
@@ -113,7 +136,9 @@ struct Real {
     state: Option<State>,
     disk: BTreeMap<usize, Option<Class>>,
     lives: [u32; SLOTS],
-    running: BTreeMap<usize, usize>,
+    running: Running,
+    /// Most runs in one program.
+    fuse: usize,
 }
 
 impl Real {
@@ -121,12 +146,17 @@ impl Real {
         for command in commands {
             match command {
                 Command::Spawn(worker) => self.lives[worker.slot] = worker.life,
-                Command::Train(worker, errand) => {
-                    let n = number(&errand.id);
-                    assert!(model.waiting.remove(&n), "run {n} does not wait");
-                    assert!(model.disk.get(&n) != Some(&None), "run {n} is done");
-                    model.running.insert(worker.slot, n);
-                    assert_eq!(self.running.insert(worker.slot, n), None, "one run a slot");
+                Command::Train(worker, errands) => {
+                    let runs: Vec<usize> = errands.iter().map(|errand| number(&errand.id)).collect();
+                    assert!((1..=self.fuse).contains(&runs.len()));
+                    for n in &runs {
+                        assert!(model.waiting.remove(n), "run {n} does not wait");
+                        assert!(model.disk.get(n) != Some(&None), "run {n} is done");
+                        assert!(runs.len() == 1 || !model.alone.contains(n), "run {n} is to be tried alone");
+                    }
+                    let of = runs.len();
+                    model.running.insert(worker.slot, (runs.clone(), of));
+                    assert_eq!(self.running.insert(worker.slot, (runs, of)), None, "one program a slot");
                 }
                 Command::Write(id, end, _) => {
                     let class = match &*end {
@@ -154,41 +184,51 @@ impl Real {
 
 proptest! {
     #[test]
-    fn the_scheduler_is_its_model(ops in prop::collection::vec(op(), 1..150)) {
+    fn the_scheduler_is_its_model(ops in prop::collection::vec(op(), 1..150), fuse in 1usize..4) {
         let mut model = Model { asked: (0..RUNS).collect(), ..Model::default() };
-        let mut real = Real { state: None, disk: BTreeMap::new(), lives: [0; SLOTS], running: BTreeMap::new() };
+        let mut real = Real { state: None, disk: BTreeMap::new(), lives: [0; SLOTS], running: BTreeMap::new(), fuse };
         for op in ops {
             match op.clone() {
                 Op::Edit(asked) => model.asked = (0..RUNS).filter(|&n| asked[n]).collect(),
                 Op::Start { .. } if real.state.is_some() => {} // the lock refuses a second one
                 Op::Start { again } => {
                     let wanted = model.start(again);
-                    let mut state = State::new(wanted.into_iter().map(|n| Ticket::new(id(n))), slots(SLOTS), Limits::default());
+                    // Runs of two kinds.
+                    let ticket = |n: usize| Ticket { fuse: Some(n as u32 % 2), ..Ticket::new(id(n)) };
+                    let limits = Limits { fuse, ..Limits::default() };
+                    let mut state = State::new(wanted.into_iter().map(ticket), slots(SLOTS), limits);
                     let commands = state.start();
                     real.state = Some(state);
                     real.carry_out(commands, &mut model);
                 }
                 Op::Ready(slot) => real.tell(Event::From(worker(slot, real.lives[slot]), ready()), &mut model),
                 Op::Finish(slot) => {
-                    let Some(n) = real.running.remove(&slot) else { continue };
-                    model.running.remove(&slot);
+                    let Some((n, _)) = take(&mut real.running, slot) else { continue };
+                    take(&mut model.running, slot);
                     model.doomed.remove(&n);
+                    model.bystanders.remove(&n);
                     model.disk.insert(n, None);
                     real.tell(Event::From(worker(slot, real.lives[slot]), done(n)), &mut model);
                 }
                 Op::Fail(slot, class) => {
-                    let Some(n) = real.running.remove(&slot) else { continue };
-                    model.running.remove(&slot);
+                    let Some((n, of)) = take(&mut real.running, slot) else { continue };
+                    take(&mut model.running, slot);
                     // A worker that says why is believed, even if it is being killed.
                     model.doomed.remove(&n);
-                    model.fail(n, class);
+                    model.bystanders.remove(&n);
+                    model.fail(n, of, class);
                     let message = Message::Failed { id: id(n), failure: of_class(class), made: Box::new(own()) };
                     real.tell(Event::From(worker(slot, real.lives[slot]), message), &mut model);
                 }
                 Op::Die(slot) => {
-                    if let Some(n) = real.running.remove(&slot) {
-                        model.running.remove(&slot);
-                        model.fail(n, Class::Crashed);
+                    model.running.remove(&slot);
+                    let (runs, of) = real.running.remove(&slot).unwrap_or_default();
+                    for n in runs {
+                        if !model.bystanders.remove(&n) {
+                            model.fail(n, of, Class::Crashed);
+                        } else if !model.is_stopping {
+                            model.waiting.insert(n);
+                        }
                     }
                     real.tell(Event::Exited(worker(slot, real.lives[slot]), killed()), &mut model);
                 }
@@ -200,7 +240,9 @@ proptest! {
                 Op::Cancel(n) if real.state.is_some() => {
                     if model.waiting.remove(&n) {
                         model.disk.insert(n, Some(Class::Cancelled));
-                    } else if model.running.values().any(|&running| running == n) {
+                    } else if let Some((runs, _)) = model.running.values().find(|(runs, _)| runs.contains(&n)) {
+                        model.bystanders.extend(runs);
+                        model.bystanders.remove(&n);
                         model.doomed.insert(n);
                     }
                     real.tell(Event::Cancel(id(n)), &mut model);

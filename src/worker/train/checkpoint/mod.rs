@@ -18,6 +18,7 @@ use crate::disk::checkpoint_folder;
 use crate::kept::hash;
 use crate::log;
 use crate::method::{Combination, Method};
+use crate::plan::RunId;
 use crate::record::Epoch;
 use crate::record::store::replace;
 use generations::Generations;
@@ -50,6 +51,9 @@ pub struct Spent {
     pub seconds: BTreeMap<String, f64>,
     /// How often it went on from a checkpoint.
     pub resumed: u32,
+    /// The runs that it was trained side by side with, itself among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<RunId>,
 }
 
 /// What is written: a position, the hash of the tensors beside it, and a hash of both, so that damage is noticed.
