@@ -10,7 +10,7 @@ help:
 	@echo "make setup    only fetch libtorch, the model and the data"
 	@echo "make lint     rustfmt and clippy, as CI runs them"
 	@echo "make bench-peer  sweep beside the Trainer of transformers, in turn; needs GLUE files (SWEEP_DATA) and hours"
-	@echo "make bench    how fast the coordinator and records answer, and what each method costs"
+	@echo "make bench    every bar in one table: the coordinator, records, methods, and the Trainer where it is set up"
 
 # Trains anew under demo/: results/ holds the records that the README's pictures were made from.
 demo: build
@@ -39,12 +39,10 @@ lint: setup
 	cargo fmt --all -- --check
 	cargo clippy --release --all-targets -- -D warnings
 
-# How fast the coordinator and its questions to records answer, and what each method costs, each figure beside its bar.
+# Every bar in one table. Beside the Trainer only where .peer and GLUE files are; PAIRS=1 is quicker.
+PAIRS ?= 3
 bench: build
-	@python3 benches/coordinator.py
-	@python3 benches/records.py
-	@cargo bench --bench methods
-	@python3 benches/methods.py
+	@python3 benches/all.py --pairs $(PAIRS)
 
 # The same training by the Trainer of transformers, in a virtual environment of its own (5 GB).
 bench-peer: build .peer/complete

@@ -27,17 +27,16 @@ def measured(command, times=1):
     return min(wall for wall, _ in found), max(peak for _, peak in found)
 
 
-class Bars:
+class Table:
+    """Figures beside their bars: each told as it is found, and all once more at the end."""
+
     def __init__(self):
-        self.met = True
-        print(f"{'what':44} {'bar':>10} {'measured':>12} {'of bar':>7}")
+        self.rows, self.met = [], True
 
     def add(self, what, bar, value, unit):
         """A figure that must not be above its bar."""
-        fine = value <= bar
-        self.met &= fine
-        shown = (lambda x: f"{x * 1e3:.0f} ms") if unit == "s" and bar < 1 else (lambda x: f"{x:.4g} {unit}")
-        print(f"{what:44} {shown(bar):>10} {shown(value):>12} {value / bar:6.0%}  {'ok' if fine else 'MISSED'}", flush=True)
+        shown = (lambda x: f"{x * 1e3:.0f} ms") if unit == "s" and bar < 1 else (lambda x: f"{x:.4g} {unit}".strip())
+        self._row(what, f"≤ {shown(bar)}", shown(value), value / bar, value <= bar)
 
     def call(self, what, bar, command, times=1, memory=MEMORY_BAR):
         """Time and memory of a call."""
@@ -46,31 +45,39 @@ class Bars:
         if memory is not None:
             self.add("  its memory", memory, peak, "MiB")
 
-    def exit(self):
-        sys.exit(0 if self.met else 1)
-
-
-class Ratios:
-    """Figures beside another program's, each with its spread over the pairs measured."""
-
-    def __init__(self):
-        self.met = True
-        print(f"{'what':58} {'bar':>8} {'measured':>9}  spread")
-
     def at_least(self, what, bar, found):
-        self._add(what, f"≥ {bar:g}", found, statistics.median(found) >= bar)
+        """How many times another program is outdone: the median of pairs measured in turn, and their spread."""
+        middle = statistics.median(found)
+        self._row(what, f"≥ {bar:g}", f"{middle:.2f}", middle / bar, middle >= bar, found)
 
     def at_most(self, what, bar, found):
-        self._add(what, f"≤ {bar:g}", found, statistics.median(found) <= bar)
+        middle = statistics.median(found)
+        self._row(what, f"≤ {bar:g}", f"{middle:.2f}", middle / bar, middle <= bar, found)
 
-    def _add(self, what, bar, found, fine):
-        self.met &= fine
-        spread = f"{min(found):.2f}–{max(found):.2f}"
-        print(f"{what:58} {bar:>8} {statistics.median(found):9.2f}  {spread:13} {'ok' if fine else 'MISSED'}", flush=True)
+    def skip(self, what, why):
+        print(f"{what}: skipped, {why}", flush=True)
+        self.rows.append((what, "", "skipped", "", why))
 
     def note(self, text):
-        """A figure behind a ratio."""
+        """A figure behind a row."""
         print(f"  {text}", flush=True)
 
+    def _row(self, what, bar, value, ratio, fine, found=()):
+        self.met &= fine
+        spread = f", {min(found):.2f} to {max(found):.2f}" if len(found) > 1 else ""
+        row = (what, bar, value, f"{ratio:.2f}", ("ok" if fine else "MISSED") + spread)
+        self.rows.append(row)
+        print(line(row), flush=True)
+
     def exit(self):
+        print()
+        print(line(("what", "bar", "measured", "ratio", "")))
+        print("-" * 100)
+        for row in self.rows:
+            print(line(row))
         sys.exit(0 if self.met else 1)
+
+
+def line(row):
+    what, bar, value, ratio, end = row
+    return f"{what:58} {bar:>11} {value:>12} {ratio:>6}  {end}".rstrip()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from bars import HERE, SWEEP, Bars
+from bars import HERE, SWEEP, Table
 from records import record_of
 
 # 2 tasks × (1 + 8 + 8 settings) × 6 learning rates × seeds = 204 runs a seed.
@@ -100,37 +100,36 @@ class Place:
         return len(re.findall("fdatasync" + log, text)), len(re.findall("write" + log, text))
 
 
-def main():
-    times = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    bars = Bars()
+def measure(table, times=5):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         report = ["report", "quickstart", "--out", folder / "report"]
-        bars.call("sweep --help", 0.020, [SWEEP, "--help"], times, memory=None)
-        bars.call("sweep status", 0.100, [SWEEP, "status"], times, memory=None)
-        bars.call("sweep report, quickstart", 1.0, [SWEEP, *report], times, memory=None)
+        table.call("sweep --help", 0.020, [SWEEP, "--help"], times, memory=None)
+        table.call("sweep status", 0.100, [SWEEP, "status"], times, memory=None)
+        table.call("sweep report, quickstart", 1.0, [SWEEP, *report], times, memory=None)
 
         small = Place(folder / "small", 49)
-        bars.call("sweep plan, 9,996 runs", 0.300, small.command("plan"), times)
+        table.call("sweep plan, 9,996 runs", 0.300, small.command("plan"), times)
         wall, cpu = small.run()
-        bars.add("sweep run, 9,996 runs: CPU a run", 2.0, cpu / small.runs * 1e3, "ms")
-        bars.add("  wall a run, disk and trainer included", 5.0, wall / small.runs * 1e3, "ms")
-        bars.call("sweep run, all 9,996 done before", 1.0, small.command("run"), times)
+        table.add("sweep run, 9,996 runs: CPU a run", 2.0, cpu / small.runs * 1e3, "ms")
+        table.add("  wall a run, disk and trainer included", 5.0, wall / small.runs * 1e3, "ms")
+        table.call("sweep run, all 9,996 done before", 1.0, small.command("run"), times)
         small.forget_half()
-        bars.add("sweep run, half done, to the first start", 1.0, min(small.to_first_run() for _ in range(times)), "s")
+        table.add("sweep run, half done, to the first start", 1.0, min(small.to_first_run() for _ in range(times)), "s")
         found = small.syncs(100)
         if found is not None:
             syncs, lines = found
-            bars.add("synced appends for an event", 1.0, syncs / lines, "")
+            table.add("synced appends for an event", 1.0, syncs / lines, "")
 
         large = Place(folder / "large", 490)
-        bars.call("sweep plan, 99,960 runs", 3.0, large.command("plan"))
+        table.call("sweep plan, 99,960 runs", 3.0, large.command("plan"))
         large.make_records()
-        bars.call("sweep plan, 99,960 records", 6.0, large.command("plan"))
-        bars.call("sweep run, all 99,960 done before", 10.0, large.command("run"))
-        bars.call("sweep status, 99,960 records", 1.0, [SWEEP, "status", "--results", large.results])
-    bars.exit()
+        table.call("sweep plan, 99,960 records", 6.0, large.command("plan"))
+        table.call("sweep run, all 99,960 done before", 10.0, large.command("run"))
+        table.call("sweep status, 99,960 records", 1.0, [SWEEP, "status", "--results", large.results])
 
 
 if __name__ == "__main__":
-    main()
+    found = Table()
+    measure(found, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    found.exit()

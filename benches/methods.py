@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent.parent
-SWEEP = HERE / "target/release/sweep"
+from bars import HERE, SWEEP, Table
 
 # What may be at most how many times vanilla's training: a method's training, or its preparation.
 BARS = {("child-f", "train"): 1.25, ("child-d", "prepare"): 3.0}
@@ -36,8 +35,7 @@ max_length = 64
 """
 
 
-def main():
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+def measure(table, seeds=3):
     listed = subprocess.run([SWEEP, "methods", "--markdown"], check=True, capture_output=True, text=True).stdout
     modes = [line.split("`")[1] for line in listed.splitlines()[2:]]
     with tempfile.TemporaryDirectory() as folder:
@@ -54,19 +52,16 @@ def main():
         return statistics.median(found)
 
     whole = seconds("vanilla", "train")
-    print(f"vanilla: {whole:.2f} s for 16 steps of 16 tweets, median of {seeds} seeds")
-    print(f"{'mode':14} {'training':>9} {'before it':>9}   in times of vanilla's training")
-    all_met = True
+    table.note(f"vanilla: {whole:.2f} s for 16 steps of 16 tweets, median of {seeds} seeds; in times of that:")
     for mode in modes:
-        figures, missed = [], []
-        for phase in ("train", "prepare"):
-            figure, bar = seconds(mode, phase) / whole, BARS.get((mode, phase))
-            figures.append(f"{figure:8.2f}x")
-            if bar is not None:
-                all_met &= figure <= bar
-                missed.append(f"{phase} at most {bar}: {'ok' if figure <= bar else 'MISSED'}")
-        print(f"{mode:14} {figures[0]} {figures[1]}   {'; '.join(missed)}".rstrip())
-    return 0 if all_met else 1
+        training, before = (seconds(mode, phase) / whole for phase in ("train", "prepare"))
+        table.note(f"{mode:14} training {training:6.2f}, before it {before:6.2f}")
+    for (mode, phase), bar in BARS.items():
+        what = {"train": "training", "prepare": "preparation"}[phase]
+        table.at_most(f"{mode}: {what}, in times of vanilla's training", bar, [seconds(mode, phase) / whole])
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    found = Table()
+    measure(found, int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    found.exit()

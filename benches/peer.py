@@ -1,6 +1,6 @@
 """sweep beside the Trainer of transformers on this machine: same model, data, batch, steps and threads, in turn.
 
-    python3 benches/peer.py [--data DIR] [--pairs 3] [--steps 30] [--only speed,start,warm,sweep]
+    python3 benches/peer.py [--data DIR] [--pairs 3] [--steps 30] [--only speed,bf16,start,warm,sweep]
 
 `make bench-peer` sets the Trainer's virtual environment up (.peer, 5 GB) and calls this. Needs the release build, the
 demo's model and real GLUE files (--data or SWEEP_DATA); without those it says so and ends. Two hours by default.
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from bars import HERE, SWEEP, Ratios
+from bars import HERE, SWEEP, Table
 
 PEER = HERE / ".peer/bin/python"
 MODEL = HERE / "models/all-MiniLM-L6-v2"
@@ -39,6 +39,8 @@ seed  = {{ from = {first}, to = {last} }}
 lr     = 4e-5
 epochs = 3
 {train}
+[run]
+scores = "end"
 """
 
 
@@ -81,8 +83,8 @@ class Ours:
         return max(record["made"]["peak_memory_mib"] for record in self.records)
 
 
-def peer(data, task, **options):
-    command = [PEER, HERE / "benches/peer/trainer.py", "--model", MODEL, "--data", data, "--task", task]
+def peer(data, task, program="trainer", **options):
+    command = [PEER, HERE / f"benches/peer/{program}.py", "--model", MODEL, "--data", data, "--task", task]
     for name, value in ({"threads": THREADS} | options).items():
         command += [f"--{name.replace('_', '-')}", value]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
@@ -91,23 +93,45 @@ def peer(data, task, **options):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def speed(a, ratios):
+def speed(a, table):
     """Training, and the memory of the whole run. Scores are printed: after as many steps they must be alike."""
     for task, bars in SPEED.items():
         found = {"max_length": [], "longest": []}
-        memory, scores = [], []
+        memory, scores, of_floor = [], [], []
         for pair in range(1, a.pairs + 1):
             own = Ours(a.data, [task], first=pair, max_steps=a.steps)
+            floor = peer(a.data, task, program="floor")
+            of_floor.append(own.examples_per_second() / floor["examples_per_second"])
             for padding, of_padding in found.items():
                 other = peer(a.data, task, seed=pair, padding=padding, max_steps=a.steps)
                 of_padding.append(own.examples_per_second() / other["examples_per_second"])
                 scores.append((own.score(), other["score"]))
-                ratios.note(f"{task} {padding} {own.examples_per_second():.1f} and {other['examples_per_second']:.1f} examples/s")
+                table.note(f"{task} {padding} {own.examples_per_second():.1f} and {other['examples_per_second']:.1f} examples/s")
                 memory.append(own.memory() / other["memory_mib"])
         for (padding, of_padding), bar in zip(found.items(), bars):
-            ratios.at_least(f"{task}: training, Trainer pads to {padding.replace('_', ' ')}", bar, of_padding)
-        ratios.at_most(f"{task}: peak memory", 0.7, memory)
-        ratios.note(f"{task}: score after {a.steps} steps {scores_in_words(scores)}")
+            table.at_least(f"{task}: training, Trainer pads to {padding.replace('_', ' ')}", bar, of_padding)
+        table.at_most(f"{task}: peak memory", 0.7, memory)
+        table.note(
+            f"{task}: {statistics.median(of_floor):.0%} of the floor, which is {floor['examples_per_second']:.0f} examples/s: "
+            f"{floor['gflop']:.2f} GFLOP of products an example at {floor['gflops']:.0f} GFLOP/s"
+        )
+        table.note(f"{task}: score after {a.steps} steps {scores_in_words(scores)}")
+
+
+def bf16(a, table):
+    """Training in bf16 by both programs, with the scores beside those in fp32, where the processor computes in it."""
+    flags = pathlib.Path("/proc/cpuinfo").read_text().split()
+    if not {"avx512_bf16", "amx_bf16"} & set(flags):
+        return table.skip("training in bf16", "this processor has no instructions for it")
+    for task in ("cola", "rte"):
+        found, scores = [], []
+        for pair in range(1, a.pairs + 1):
+            own, exact = (Ours(a.data, [task], first=pair, max_steps=a.steps, precision=f'"{kind}"') for kind in ("bf16", "fp32"))
+            other = peer(a.data, task, seed=pair, padding="longest", precision="bf16", max_steps=a.steps)
+            found.append(own.examples_per_second() / other["examples_per_second"])
+            scores.append((own.score(), exact.score()))
+        table.at_least(f"{task} in bf16: training, Trainer pads to longest", SPEED[task][1], found)
+        table.note(f"{task}: score in bf16 and in fp32 {scores_in_words(scores)}")
 
 
 def scores_in_words(scores):
@@ -116,27 +140,45 @@ def scores_in_words(scores):
     return " and ".join(f"{mean:.3f}" for mean in means)
 
 
-def start(a, ratios):
+def forget_files():
+    """Lets the system read every file from the disk again, where it lets us; tells whether."""
+    os.sync()
+    try:
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+        return True
+    except OSError:
+        return False
+
+
+def start(a, table):
     """From the command to the end of the first training step; ours even to the end of a run of one step."""
-    found = []
-    for pair in range(1, a.pairs + 1):
-        own = Ours(a.data, ["cola"], first=pair, max_steps=1, dev_size=2)
-        found.append(peer(a.data, "cola", seed=pair, max_steps=1)["first_step"] / own.wall)
-        ratios.note(f"start: {own.wall:.2f} s and {found[-1] * own.wall:.2f} s")
-    ratios.at_least("from the command to the first step", 8, found)
+    for is_cold in (True, False):
+        found = []
+        for pair in range(1, a.pairs + 1):
+            if is_cold and not forget_files():
+                table.skip("from the command to the first step, cold", "only root can make the system forget its files")
+                break
+            own = Ours(a.data, ["cola"], first=pair, max_steps=1, dev_size=2).wall
+            if is_cold:
+                forget_files()
+            other = peer(a.data, "cola", seed=pair, max_steps=1)["first_step"]
+            found.append(other / own)
+            table.note(f"start {'cold' if is_cold else 'warm'}: {own:.2f} s and {other:.2f} s")
+        if found:
+            table.at_least(f"from the command to the first step, {'cold' if is_cold else 'files in memory'}", 8, found)
 
 
-def warm(a, ratios):
+def warm(a, table):
     """What a further run of a sweep costs besides its steps and its evaluation."""
     found = []
     for _ in range(a.pairs):
         few, many = (Ours(a.data, ["cola"], seeds=seeds, max_steps=1, dev_size=2) for seeds in (1, 41))
         own_work = sum(many.seconds("train", "evaluate")) - sum(few.seconds("train", "evaluate"))
         found.append((many.wall - few.wall - own_work) / 40 * 1e3)
-    ratios.at_most("a further run besides its steps, ms", 50, found)
+    table.at_most("a further run besides its steps, ms", 50, found)
 
 
-def small_sweep(a, ratios):
+def small_sweep(a, table):
     """42 runs of 500 examples. The Trainer's runs of one task and mode take as long as each other: one of each is timed."""
     modes, rates = ("vanilla", "child-f", "child-d"), (0.2, 0.3, 0.4)
     own = Ours(a.data, ["cola", "rte"], modes, rates, seeds=3, slots=None, train_size=500)
@@ -153,33 +195,33 @@ def small_sweep(a, ratios):
             if mode == "child-d":
                 ours = [record["made"]["seconds"]["prepare"] for record in of_mode]
                 prepared.append(other["prepare"] * len(of_mode) / sum(ours))
-                ratios.note(f"{task}: child-d prepares in {max(ours):.2f} s, then {min(ours):.2f} s; Trainer {other['prepare']:.2f} s")
-    ratios.note(f"the sweep of 42 runs: {own.wall:.0f} s and {total:.0f} s")
-    ratios.note("scores: " + ", ".join(scores))
-    ratios.at_least("a sweep of 42 runs, Trainer pads to longest", 6, [total / own.wall])
-    ratios.at_least("child-d: Fisher information and mask", 5, prepared)
+                table.note(f"{task}: child-d prepares in {max(ours):.2f} s, then {min(ours):.2f} s; Trainer {other['prepare']:.2f} s")
+    table.note(f"the sweep of 42 runs: {own.wall:.0f} s and {total:.0f} s")
+    table.note("scores: " + ", ".join(scores))
+    table.at_least("a sweep of 42 runs, Trainer pads to longest", 6, [total / own.wall])
+    table.at_least("child-d: Fisher information and mask", 5, prepared)
 
 
-def main():
-    parts = {"speed": speed, "start": start, "warm": warm, "sweep": small_sweep}
+PARTS = {"speed": speed, "bf16": bf16, "start": start, "warm": warm, "sweep": small_sweep}
+
+
+def measure(table, data=os.environ.get("SWEEP_DATA"), pairs=3, steps=30, only=",".join(PARTS)):
+    if not data or not (pathlib.Path(data) / "CoLA/train.tsv").exists():
+        return table.skip("beside the Trainer", "no GLUE files: name their folder with --data or SWEEP_DATA")
+    if not PEER.exists():
+        return table.skip("beside the Trainer", "no .peer: `make bench-peer` makes it")
+    settings = argparse.Namespace(data=pathlib.Path(data).resolve(), pairs=pairs, steps=steps)
+    for name in only.split(","):
+        PARTS[name](settings, table)
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", default=os.environ.get("SWEEP_DATA"))
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--only", default=",".join(parts))
+    parser.add_argument("--only", default=",".join(PARTS))
     a = parser.parse_args()
-    if not a.data or not (pathlib.Path(a.data) / "CoLA/train.tsv").exists():
-        print("skipped: no GLUE files; name their folder with --data or SWEEP_DATA")
-        return
-    if not PEER.exists():
-        print("skipped: no .peer; `make bench-peer` makes it")
-        return
-    a.data = pathlib.Path(a.data).resolve()
-    ratios = Ratios()
-    for name in a.only.split(","):
-        parts[name](a, ratios)
-    ratios.exit()
-
-
-if __name__ == "__main__":
-    main()
+    found = Table()
+    measure(found, a.data, a.pairs, a.steps, a.only)
+    found.exit()

@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 
-from bars import SWEEP, Bars
+from bars import SWEEP, Table
 
 TASKS = ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
 MODELS = [f"model-{i}" for i in range(5)]
@@ -80,10 +80,9 @@ def make(root, count):
     manifest.write_text(json.dumps(whole, indent=2) + "\n")
 
 
-def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+def measure(table, count=100_000, folder=None):
     with tempfile.TemporaryDirectory() as temporary:
-        root = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else temporary)
+        root = pathlib.Path(folder or temporary)
         make(root, count)
         by_mode = "SELECT mode, avg(score) AS score FROM runs GROUP BY mode"
         rows = [
@@ -95,11 +94,11 @@ def main():
             ("sweep query, every run as CSV", 10.0, ["query", "SELECT * FROM runs", "--format", "csv"]),
             ("sweep compare, two modes", 10.0, ["compare", "big", "--modes", "vanilla,child-d"]),
         ]
-        bars = Bars()
         for what, bar, command in rows:
-            bars.call(what, bar, [SWEEP, *command, "--results", root], memory=MEMORY_BAR_MIB)
-    bars.exit()
+            table.call(what, bar, [SWEEP, *command, "--results", root], memory=MEMORY_BAR_MIB)
 
 
 if __name__ == "__main__":
-    main()
+    found = Table()
+    measure(found, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, sys.argv[2] if len(sys.argv) > 2 else None)
+    found.exit()

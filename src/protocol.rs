@@ -80,6 +80,9 @@ pub struct Job {
     pub keep: bool,
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
+    /// Score the dev set after the last step alone, not after each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scores_at_end: bool,
     pub attempt: u32,
     /// Train to this step of the schedule of the whole run, score, write a checkpoint and say `Reached`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

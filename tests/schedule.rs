@@ -80,6 +80,7 @@ impl Bench {
             masks: self.store.masks(),
             keep: false,
             log_every: 0,
+            scores_at_end: false,
             attempt: 1,
             until: None,
             micro_batch: None,

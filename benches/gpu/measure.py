@@ -35,35 +35,49 @@ class Bench:
         worker.measure(job, 0.5)
         return worker.measure(job, self.a.seconds)
 
-    def trainer(self, shape, length, batch, precision, **options):
-        """The Trainer's examples per second and total seconds; None where there is none."""
+    def trainer_options(self, shape, length, batch, precision, steps, skip):
+        settings = dict(model=shape, length=length, batch_size=batch, precision=precision, device="cuda")
+        settings |= dict(max_steps=steps, skip_steps=skip)
+        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
+
+    def trainers(self):
+        """A program that has read transformers once, and trains a run for each line of options; None where there is none."""
         if self.a.no_trainer:
             return None
-        settings = dict(model=shape, length=length, batch_size=batch, precision=precision, device="cuda", max_steps=60)
-        command = [sys.executable, TRAINER]
-        for name, value in (settings | options).items():
-            command += [f"--{name.replace('_', '-')}", value]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        if done.returncode:
-            print(f"  the Trainer failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        command = [sys.executable, str(TRAINER), "--model", "base", "--many"]
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        return subprocess.Popen(command, **pipes)
+
+    def trainer(self, program, *settings, steps=60, skip=10):
+        """The Trainer's examples per second, its first steps left out."""
+        if program is None:
             return None
-        return json.loads(done.stdout.splitlines()[-1])
+        program.stdin.write(self.trainer_options(*settings, steps, skip) + "\n")
+        for line in program.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        print("  the Trainer ended", flush=True)
+        return None
 
 
 def speed(bench):
-    """One run alone, and the Trainer at batches of 16."""
+    """One run alone, and the Trainer."""
     a = bench.a
     print(f"{'shape':6} {'batch':>5} {'length':>6} {'precision':9} {'examples/s':>10} {'Trainer':>8} {'ratio':>6}")
+    trainers = bench.trainers()
     for shape in a.shapes:
         worker = bench.worker()
         for precision in a.precisions:
             for batch in a.batches:
                 for length in a.lengths:
                     own = bench.rate(worker, bench.job(shape, length, batch, precision))
-                    other = bench.trainer(shape, length, batch, precision) if batch == a.batches[0] else None
+                    other = bench.trainer(trainers, shape, length, batch, precision)
                     beside = f"{other['examples_per_second']:8.0f} {own / other['examples_per_second']:6.2f}" if other else ""
                     print(f"{shape:6} {batch:5} {length:6} {precision:9} {own:10.0f} {beside}", flush=True)
         worker.end()
+    if trainers:
+        trainers.stdin.close()
+        trainers.wait()
     print("bar: 1.5 times the Trainer's bf16 at batch 16", flush=True)
 
 
@@ -127,6 +141,8 @@ def fused(bench):
             bench.job(a.shapes[0], a.lengths[-2 % len(a.lengths)], a.batches[0], a.precisions[-1], seed=seed, max_steps=steps)
             for seed in range(1, runs + 1)
         ]
+        # The first run of a kind loads the device's programs and takes its memory.
+        worker.train(jobs(3))
         # Two lengths, so that what is not a step cancels out.
         few, many = (sum(made["seconds"]["train"] for made in worker.train(jobs(steps))) for steps in (5, 5 + a.steps))
         rate = a.steps * a.batches[0] * runs / (many - few)
@@ -161,8 +177,11 @@ def sweep(bench):
         worker.end()
         found[runs] = count / (time.perf_counter() - began) * 3600
         print(f"  {runs:2} side by side: {found[runs]:7.0f} runs/h", flush=True)
-    if other := bench.trainer(shape, length, batch, precision, max_steps=steps):
-        rate = 3600 / other["total"]
+    if not a.no_trainer:
+        began = time.perf_counter()
+        options = bench.trainer_options(shape, length, batch, precision, steps, 0).split()
+        subprocess.run([sys.executable, str(TRAINER), *options], capture_output=True, check=True)
+        rate = 3600 / (time.perf_counter() - began)
         print(f"  the Trainer, one after the other: {rate:.0f} runs/h; {max(found.values()) / rate:.2f} times (bar 4)")
 
 
@@ -179,10 +198,10 @@ def main():
     a = parser.parse_args()
     a.worker = str(pathlib.Path(a.worker).resolve())
     a.shapes, a.batches, a.lengths = ["base", "large"], [16, 32], [32, 64, 128]
-    a.precisions, a.slots, a.runs, a.steps, a.sweep_steps = ["fp32", "tf32", "bf16"], [1, 2, 4, 8], [1, 2, 4, 8, 16], 30, 96
+    a.precisions, a.slots, a.runs, a.steps, a.sweep_steps = ["fp32", "tf32", "bf16"], [1, 2, 4, 8], [1, 2, 4, 8, 16], 60, 96
     if a.quick:
         a.shapes, a.batches, a.lengths, a.precisions = ["tiny"], [4, 8], [8, 16], ["fp32", "bf16"]
-        a.slots, a.runs, a.steps, a.sweep_steps, a.seconds, a.no_trainer = [1, 2], [1, 2, 4], 5, 4, 0.3, True
+        a.slots, a.runs, a.steps, a.sweep_steps, a.seconds, a.no_trainer = [1, 2], [1, 2, 4], 20, 4, 0.3, True
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(a, pathlib.Path(folder))
         for name in a.only.split(","):

@@ -16,6 +16,7 @@ import csv  # noqa: E402
 import json  # noqa: E402
 import pathlib  # noqa: E402
 import resource  # noqa: E402
+import sys  # noqa: E402
 import tempfile  # noqa: E402
 
 import numpy  # noqa: E402
@@ -50,7 +51,9 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
-    return parser.parse_args()
+    parser.add_argument("--skip-steps", type=int, default=0, help="steps before the clock of examples per second starts")
+    parser.add_argument("--many", action="store_true", help="one run for each line of options on standard input")
+    return parser
 
 
 def examples(path, task):
@@ -117,10 +120,19 @@ def fisher_masks(trainer, p):
 
 
 class Clock(transformers.TrainerCallback):
-    first_step = None
+    """When the first step ended, since the program began, and when the steps that do not count were over."""
 
-    def on_step_end(self, *_, **__):
+    first_step, warm = None, None
+
+    def __init__(self, skip):
+        self.skip = skip
+
+    def on_step_end(self, _, state, *__, **___):
         self.first_step = self.first_step or time.time() - BEGAN
+        if state.global_step == self.skip:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.warm = time.time()
 
 
 def score(task, classes):
@@ -144,8 +156,7 @@ def score(task, classes):
     return of
 
 
-def main():
-    a = arguments()
+def run(a):
     torch.set_num_threads(a.threads)
     transformers.set_seed(a.seed)
     torch.backends.cuda.matmul.allow_tf32 = a.precision != "fp32"
@@ -168,7 +179,7 @@ def main():
         train = [train[i] for i in numpy.random.default_rng(a.seed).permutation(len(train))[: a.train_size]]
 
     optimizer = ChildTuning(groups(model), lr=a.lr, eps=1e-6)
-    clock = Clock()
+    clock = Clock(a.skip_steps)
     settings = transformers.TrainingArguments(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=a.batch_size, per_device_eval_batch_size=64,
         learning_rate=a.lr, num_train_epochs=a.epochs, max_steps=a.max_steps, warmup_steps=0.1, weight_decay=0.01,
@@ -186,15 +197,24 @@ def main():
         optimizer.p = a.p
     prepare, start = time.time() - start, time.time()
     steps = trainer.train().global_step
-    took = time.time() - start
+    took = time.time() - (clock.warm or start)
     result = {
-        "steps": steps, "train": took, "prepare": prepare, "first_step": clock.first_step,
-        "examples_per_second": steps * a.batch_size / took,
+        "steps": steps, "train": time.time() - start, "prepare": prepare, "first_step": clock.first_step,
+        "examples_per_second": (steps - a.skip_steps) * a.batch_size / took,
         "score": float(trainer.evaluate()["eval_score"]) if dev else None,
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "device_memory_mib": torch.cuda.max_memory_reserved() / 2**20 if a.device == "cuda" else None,
     }
-    print(json.dumps(result | {"total": time.time() - BEGAN}))
+    print(json.dumps(result | {"total": time.time() - BEGAN}), flush=True)
+
+
+def main():
+    parser = arguments()
+    a = parser.parse_args()
+    if not a.many:
+        return run(a)
+    for line in sys.stdin:
+        run(parser.parse_args(line.split()))
 
 
 if __name__ == "__main__":

@@ -57,14 +57,15 @@ pub fn estimate(workspace: &Workspace, to_do: &[&Judged], slots: usize) -> Resul
     Ok(estimate_of(&runs, slots, run.keep, workspace.sweep.log_every, lies))
 }
 
-/// Slots as far as they can be told without asking the trainer what there is.
-pub fn slots(workspace: &Workspace) -> usize {
+/// Runs at a time, as far as can be told without asking the trainer what there is.
+pub fn at_a_time(workspace: &Workspace) -> usize {
     let run = &workspace.sweep.run;
     let devices = run.devices.as_ref().map_or(1, Vec::len);
-    match run.slots_per_device {
+    let slots = match run.slots_per_device {
         Some(Slots::Count(n)) => devices * n as usize,
         _ => devices.max(std::thread::available_parallelism().map_or(1, usize::from).min(4)),
-    }
+    };
+    slots * run.fuse.unwrap_or(1) as usize
 }
 
 /// # Errors

@@ -33,6 +33,8 @@ pub struct Glance {
     /// `Speeds::keys` of its run, and what it took in all.
     speeds: [u64; 2],
     seconds: f64,
+    /// It was trained side by side with others, so neither time nor memory says anything of one alone.
+    in_group: bool,
     on_gpu: bool,
     /// What decides about memory, and the most that it took of a GPU's, MiB.
     shape: Shape,
@@ -91,6 +93,7 @@ impl Glance {
             settings: run.settings_key(),
             speeds: Speeds::keys(run),
             seconds: made.total_seconds(),
+            in_group: !made.group.is_empty(),
             on_gpu: made.device.starts_with("cuda"),
             shape: Shape::of(run, made.micro_batch),
             peak: made.peak_device_memory_mib,
@@ -118,7 +121,7 @@ impl Past {
         let records: HashMap<RunId, Glance> =
             ids.into_iter().zip(glances).filter_map(|(id, glance)| Some((id, glance?))).collect();
         let (mut speeds, mut peaks) = (Speeds::default(), Peaks::default());
-        let is_done = |glance: &&Glance| matches!(glance.ended, Ended::Done(_));
+        let is_done = |glance: &&Glance| matches!(glance.ended, Ended::Done(_)) && !glance.in_group;
         for Glance { speeds: keys, seconds, on_gpu, shape, peak, .. } in records.values().filter(is_done) {
             if *on_gpu == (device == "cuda") {
                 speeds.add(*keys, *seconds);

@@ -185,8 +185,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     }
     let to_do: Vec<&Judged> = judged.iter().filter(|j| j.is_to_do()).collect();
     if !to_do.is_empty() && workspace.lacking.is_empty() {
-        let slots = disk::slots(&workspace);
-        print(&disk::estimate(&workspace, &to_do, slots)?.line(disk::free(&workspace.store)))?;
+        let at_a_time = disk::at_a_time(&workspace);
+        print(&disk::estimate(&workspace, &to_do, at_a_time)?.line(disk::free(&workspace.store)))?;
     }
     for line in models(&workspace)? {
         print(&line)?;

@@ -215,14 +215,15 @@ impl Observer for Progress {
                 }
             }
             Note::Started { slot, id, .. } => self.start(*slot, id),
-            Note::Phase { slot, name, .. } => {
-                if let Some(run) = self.running.get_mut(slot) {
+            Note::Phase { slot, id, name } => {
+                if let Some(run) = self.running.get_mut(slot).filter(|run| run.ids[0] == *id) {
                     run.phase.clone_from(name);
                 }
             }
-            Note::Step { slot, step, of, loss, examples_per_second, .. } => {
-                if let Some(run) = self.running.get_mut(slot) {
-                    run.at = Some((*step, *of, *loss, *examples_per_second));
+            Note::Step { slot, id, step, of, loss, examples_per_second } => {
+                if let Some(run) = self.running.get_mut(slot).filter(|run| run.ids[0] == *id) {
+                    // Those beside it make as many steps.
+                    run.at = Some((*step, *of, *loss, *examples_per_second * run.ids.len() as f64));
                 }
             }
             Note::Checkpointed { .. } => {}

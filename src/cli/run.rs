@@ -132,6 +132,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let wanted_runs = judged.iter().filter(|j| wanted.takes(j)).filter(is_ours);
     let mut to_do: Vec<&Judged> = wanted_runs.filter(|j| seen.insert(j.id)).collect();
     to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
+    let limits = limits(arguments, &workspace.sweep.run, to_do.len());
     let left_failed = judged.iter().filter(|j| j.failure.is_some() && !wanted.takes(j)).count();
     if arguments.dry_run {
         for j in &to_do {
@@ -141,7 +142,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         found.notes.iter().for_each(|note| complain(note));
         let places = slots::sketch(&found, wish, &why).join(", ");
         print(&format!("{} runs would be trained on {places}; nothing was started", to_do.len()))?;
-        print(&disk::estimate(&workspace, &to_do, wish.total(&found))?.line(disk::free(store)))?;
+        print(&disk::estimate(&workspace, &to_do, wish.total(&found) * limits.fuse)?.line(disk::free(store)))?;
         if let Some(line) = share_line(arguments.shard, &judged) {
             print(&line)?;
         }
@@ -173,7 +174,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         complain(&line);
     }
     let (wish, why) = wish(arguments, &workspace, &found, &to_do, &worker, &interrupts, true)?;
-    disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found))?, &workspace)?;
+    disk::check(&disk::estimate(&workspace, &to_do, wish.total(&found) * limits.fuse)?, &workspace)?;
     disk::clear(&workspace, arguments.shard);
     let slots::Taken { slots, notes, mps } = slots::take(&found, wish)?;
     notes.iter().for_each(|note| complain(note));
@@ -189,8 +190,9 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     let mut seen = HashSet::new();
     let mut kinds = to_do.iter().filter(|j| seen.insert((&j.run.task.name, &j.run.model.name)));
     kinds.try_for_each(|j| job(j.id).map(drop))?;
-    let limits = limits(arguments, &workspace.sweep.run, to_do.len());
-    let fusible = (limits.fuse > 1).then(|| Fusible::of(&workspace));
+    // What a rule decides must not hang on which runs happened to be trained side by side.
+    let may_fuse = limits.fuse > 1 && workspace.sweep.stop.is_none();
+    let fusible = may_fuse.then(|| Fusible::of(&workspace));
     let tickets = work::tickets(&workspace.sweep, &to_do, &past.peaks, fusible.as_ref());
     // Where a rule decides as it goes, it says what comes first.
     let is_again = |_: &Failure, id: &RunId| by_id.contains_key(id);
@@ -310,6 +312,7 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
             None => !run.after.is_empty(),
         },
         log_every: workspace.sweep.log_every,
+        scores_at_end: workspace.sweep.run.scores_at_end,
         attempt: judged.attempts + 1,
         until: None,
         micro_batch: None,

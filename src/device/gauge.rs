@@ -48,6 +48,14 @@ impl Meter {
         Meter { gauge, pid, before: None }
     }
 
+    /// MiB that several runs side by side took: what comes after them took at most that, or more.
+    pub fn after_group(&mut self, alone: bool) -> Option<f64> {
+        let taken = self.gauge.taken_by(self.pid, alone)?;
+        let most = self.before.take().map_or(taken, |(_, most)| most.max(taken));
+        self.before = Some((None, most));
+        Some(taken)
+    }
+
     /// MiB that a run of this shape took, which has just ended. `None` where an earlier run of another shape may have
     /// taken it, and where the card does not say.
     pub fn after(&mut self, shape: Shape, alone: bool) -> Option<f64> {

@@ -152,7 +152,7 @@ impl Estimate {
     /// Those that count, each with what makes it smaller.
     fn parts(&self) -> Vec<(&'static str, u64, &'static str)> {
         let parts = [
-            ("checkpoints", self.checkpoints, "Train fewer runs at a time (--slots-per-device 1)"),
+            ("checkpoints", self.checkpoints, "Train fewer runs at a time (--slots-per-device 1, --fuse 1)"),
             ("models", self.models, "Keep fewer trained models (keep = { best = 1 } or \"none\" in [run])"),
             ("masks", self.masks, "Train a part of the runs (--only)"),
             ("records", self.records, "Log fewer steps (log_every in [train])"),

@@ -132,6 +132,7 @@ pub struct Epoch {
     pub step: u32,
     /// Mean training loss over its steps.
     pub loss: f64,
+    /// Empty where the run was scored after its last step alone.
     pub dev: Scores,
 }
 
@@ -176,7 +177,7 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "is_never")]
     pub resumed: u32,
     /// The runs that were trained side by side in one program, this one among them; empty where it was trained alone.
-    /// `seconds` are then its even share of theirs, and peaks of memory those of the whole program.
+    /// `seconds` are then its even share of what they took, and memory is that of the whole program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<RunId>,
 }

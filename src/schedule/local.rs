@@ -363,10 +363,12 @@ impl Driver<'_, '_> {
     fn weigh(&mut self, worker: Worker, id: &RunId, made: &mut Provenance) {
         let name = |worker: &Worker| self.options.slots.get(worker.slot).map(Slot::name);
         let alone = self.processes.keys().all(|other| *other == worker || name(other) != name(&worker));
-        if let (Some(meter), Some(Running { job, is_alone: true, .. })) =
-            (self.meters.get_mut(&worker), self.running.get(id))
+        if let (Some(meter), Some(Running { job, is_alone, .. })) = (self.meters.get_mut(&worker), self.running.get(id))
         {
-            made.peak_device_memory_mib = meter.after(Shape::of(&job.run, job.micro_batch), alone);
+            made.peak_device_memory_mib = match is_alone {
+                true => meter.after(Shape::of(&job.run, job.micro_batch), alone),
+                false => meter.after_group(alone),
+            };
         }
     }
 

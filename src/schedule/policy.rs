@@ -45,14 +45,14 @@ pub fn next(class: Class, ticket: &Ticket, history: &mut History, shared: bool, 
 
 /// The same for a run that was trained side by side with others: whose fault it was nobody knows, so it is tried alone
 /// before anything is held against it.
-pub fn next_of_group(class: Class, ticket: &Ticket, history: &mut History, may_ease: bool) -> Next {
+pub fn next_of_group(class: Class) -> Next {
     match class {
-        Class::Diverged | Class::BadData | Class::Cancelled | Class::Timeout => {
-            next(class, ticket, history, false, may_ease)
-        }
-        Class::Oom if !may_ease => Next::Fail,
+        // These are the run's own.
+        Class::Diverged | Class::BadData | Class::Cancelled => Next::Fail,
         Class::Oom => Next::Ease(Ease::None),
-        Class::Crashed | Class::Killed | Class::Environment | Class::Preempted | Class::DiskFull => Next::Retry,
+        Class::Timeout | Class::Crashed | Class::Killed | Class::Environment | Class::Preempted | Class::DiskFull => {
+            Next::Retry
+        }
     }
 }
 

@@ -49,6 +49,11 @@ impl Ticket {
             fuse: None,
         }
     }
+
+    /// The number that it shares with those that it may be trained side by side with; `None` where it is trained alone.
+    pub fn kind(&self) -> Option<u32> {
+        self.fuse.filter(|_| self.until.is_none() && self.ease == Ease::None)
+    }
 }
 
 /// What is made easier for a run that found too little memory. Each step includes those before it.
@@ -73,6 +78,8 @@ pub struct Queue {
     places: HashMap<RunId, Place>,
     /// How many wait of each shape, and how many whole runs they come to.
     shapes: HashMap<u32, (usize, f64)>,
+    /// How many wait of each kind that may be trained side by side.
+    kinds: HashMap<u32, usize>,
     next: u64,
 }
 
@@ -105,6 +112,9 @@ impl Queue {
         let (count, runs) = self.shapes.entry(ticket.shape).or_default();
         *count += 1;
         *runs += ticket.share;
+        if let Some(kind) = ticket.kind() {
+            *self.kinds.entry(kind).or_default() += 1;
+        }
         self.places.insert(ticket.id.clone(), place);
         self.tickets.insert(place, ticket);
     }
@@ -127,7 +137,15 @@ impl Queue {
             *count -= 1;
             *runs = if *count == 0 { 0.0 } else { *runs - ticket.share };
         }
+        if let Some(count) = ticket.kind().and_then(|kind| self.kinds.get_mut(&kind)) {
+            *count -= 1;
+        }
         Some(ticket)
+    }
+
+    /// How many wait of a kind that may be trained side by side.
+    pub fn of_kind(&self, kind: u32) -> usize {
+        self.kinds.get(&kind).copied().unwrap_or_default()
     }
 
     /// The shapes of what waits, and how many whole runs it comes to.

@@ -278,6 +278,7 @@ impl State {
             }
             Message::Done { id, outcome, made } => {
                 if let Some(running) = self.leave(slot, &id, Seat::Idle) {
+                    self.dismiss_if_spoiled(worker, out);
                     self.measured.add(&running.ticket, running.share_so_far(now));
                     self.weigh(slot, &running, &made);
                     self.end(slot, running, End::Done(*outcome), *made, now, out);
@@ -285,12 +286,9 @@ impl State {
             }
             Message::Failed { id, failure, made } => {
                 // What a run that found no memory left behind on the device goes with its process.
-                let is_oom = failure.class() == Class::Oom;
-                let seat = if is_oom { Seat::Leaving } else { Seat::Idle };
-                if let Some(running) = self.leave(slot, &id, seat) {
-                    if matches!(self.slots[slot].seat, Seat::Leaving) {
-                        out.push(Command::Kill(worker));
-                    }
+                self.slots[slot].spoiled |= failure.class() == Class::Oom;
+                if let Some(running) = self.leave(slot, &id, Seat::Idle) {
+                    self.dismiss_if_spoiled(worker, out);
                     self.fail(slot, running, failure, *made, now, out);
                 }
             }
@@ -325,6 +323,15 @@ impl State {
             self.slots[slot].seat = seat;
         }
         Some(running)
+    }
+
+    /// Ends a worker whose last run is gone, if one of them found no memory.
+    fn dismiss_if_spoiled(&mut self, worker: Worker, out: &mut Vec<Command>) {
+        let slot = &mut self.slots[worker.slot];
+        if slot.spoiled && matches!(slot.seat, Seat::Idle) {
+            slot.seat = Seat::Leaving;
+            out.push(Command::Kill(worker));
+        }
     }
 
     fn paused(&mut self, worker: Worker, id: &RunId, step: u32, out: &mut Vec<Command>) {

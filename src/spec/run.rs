@@ -20,6 +20,8 @@ pub struct RunTable {
     pub slots_per_device: Option<Slots>,
     /// Most runs that are trained side by side in one program; `None` is one.
     pub fuse: Option<u32>,
+    /// Score the dev set after a run's last step alone.
+    pub scores_at_end: bool,
     /// Share a GPU by NVIDIA's multi-process service.
     pub mps: bool,
     /// Too little memory fails a run at once.
@@ -139,6 +141,7 @@ pub(super) fn read(table: Table) -> RunTable {
         devices: devices(&table),
         slots_per_device: slots(&table),
         fuse: fuse(&table),
+        scores_at_end: word(&table, "scores", &[("each epoch", false), ("end", true)]).unwrap_or(false),
         mps: super::stages::flag(&table, "mps").unwrap_or(false),
         oom_fails: word(&table, "oom", &[("ease", false), ("fail", true)]).unwrap_or(false),
         max_fail: max_fail(&table),

@@ -20,41 +20,6 @@ pub fn devices() -> Vec<(String, String)> {
     devices
 }
 
-/// Whether a GPU may round the factors of fp32 products to TF32 from now on. Without libtorch's CUDA half it has no effect.
-pub fn round_to_tf32(is_on: bool) {
-    type Global = unsafe extern "C" fn() -> *mut libc::c_void;
-    type Set = unsafe extern "C" fn(*mut libc::c_void, bool);
-    // SAFETY: libtorch exports `at::Context& at::globalContext()` and `void at::Context::setAllowTF32CuBLAS(bool)` under
-    // these names; a reference is a pointer, and so is `this`, the first argument.
-    unsafe {
-        let global = libc::dlsym(libc::RTLD_DEFAULT, c"_ZN2at13globalContextEv".as_ptr());
-        let set = libc::dlsym(libc::RTLD_DEFAULT, c"_ZN2at7Context18setAllowTF32CuBLASEb".as_ptr());
-        if !global.is_null() && !set.is_null() {
-            let global: Global = std::mem::transmute(global);
-            let set: Set = std::mem::transmute(set);
-            set(global(), is_on);
-        }
-    }
-}
-
-/// Whether it may.
-#[cfg(test)]
-fn rounds_to_tf32() -> Option<bool> {
-    type Global = unsafe extern "C" fn() -> *mut libc::c_void;
-    type Get = unsafe extern "C" fn(*const libc::c_void) -> bool;
-    // SAFETY: as above; `bool at::Context::allowTF32CuBLAS() const`.
-    unsafe {
-        let global = libc::dlsym(libc::RTLD_DEFAULT, c"_ZN2at13globalContextEv".as_ptr());
-        let get = libc::dlsym(libc::RTLD_DEFAULT, c"_ZNK2at7Context15allowTF32CuBLASEv".as_ptr());
-        if global.is_null() || get.is_null() {
-            return None;
-        }
-        let global: Global = std::mem::transmute(global);
-        let get: Get = std::mem::transmute(get);
-        Some(get(global()))
-    }
-}
-
 /// Free and total memory of a GPU, bytes; `None` for the CPU, or where the CUDA runtime does not say.
 pub fn memory(device: &str) -> Option<(u64, u64)> {
     type SetDevice = unsafe extern "C" fn(i32) -> i32;
@@ -106,18 +71,3 @@ fn gpu_name(index: i64) -> String {
 
 /// The version of libtorch that the program was built against.
 pub const LIBTORCH: &str = env!("SWEEP_LIBTORCH_VERSION");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The names are those of the libtorch that is linked.
-    #[test]
-    fn tf32_can_be_switched() {
-        let _alone = crate::train::example::alone();
-        for is_on in [true, false] {
-            round_to_tf32(is_on);
-            assert_eq!(rounds_to_tf32(), Some(is_on));
-        }
-    }
-}

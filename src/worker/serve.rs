@@ -1,9 +1,10 @@
 //! Takes orders, trains, answers. A panic ends only this process.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::cuda;
 use crate::fault;
 use crate::log;
 use crate::measure::measure;
+use crate::network::rounding;
 use crate::orders::Orders;
 use crate::plan::{Precision, RunId};
 use crate::protocol::{Job, Message, Order, Probe, ProbedDevice};
@@ -73,11 +75,14 @@ pub fn serve(arguments: &Arguments) -> u8 {
             ..Provenance::default()
         };
         let of = match &order {
-            Order::Train(job) | Order::Measure { job, .. } => Some(&**job),
-            Order::Fuse(jobs) => jobs.first(),
-            _ => None,
+            Order::Train(job) | Order::Measure { job, .. } => Some(&job.run),
+            Order::Fuse(jobs) => jobs.first().map(|job| &job.run),
+            Order::Open(opening) => Some(&opening.run),
+            Order::Pause | Order::Predict { .. } | Order::Export { .. } => None,
         };
-        cuda::round_to_tf32(of.is_some_and(|job| job.run.recipe.precision == Precision::Tf32));
+        if let Some(run) = of {
+            rounding::to_tf32(run.recipe.precision == Precision::Tf32);
+        }
         match order {
             Order::Train(job) => say(&work(&job, &mut warm, &orders, provenance(&job))),
             Order::Fuse(jobs) => work_on_all(&jobs, &mut warm, &orders, &provenance),
@@ -112,7 +117,7 @@ pub fn probe() -> u8 {
 
 fn work(job: &Job, warm: &mut Warm, orders: &Orders, made: Provenance) -> Message {
     forget_peak_memory();
-    let mut listener = Reporter::new(job, orders, Vec::new());
+    let mut listener = Reporter::new(job, orders, Rc::new(Cell::new(1)));
     listener.phase("load");
     let others = job.others.iter().map(|task| Ok((task.clone(), warm.data(job, task)?))).collect::<Result<Vec<_>>>();
     let train = |listener: &mut Reporter| {
@@ -133,15 +138,18 @@ fn work(job: &Job, warm: &mut Warm, orders: &Orders, made: Provenance) -> Messag
 fn work_on_all(jobs: &[Job], warm: &mut Warm, orders: &Orders, provenance: &dyn Fn(&Job) -> Provenance) {
     let Some(first) = jobs.first() else { return };
     forget_peak_memory();
-    let group: Vec<RunId> = jobs.iter().map(|job| job.id.clone()).collect();
+    let on_the_way = Rc::new(Cell::new(jobs.len()));
     let made: Vec<Provenance> = jobs.iter().map(provenance).collect();
     let reporters: Vec<RefCell<Reporter>> =
-        jobs.iter().map(|job| RefCell::new(Reporter::new(job, orders, group.clone()))).collect();
+        jobs.iter().map(|job| RefCell::new(Reporter::new(job, orders, on_the_way.clone()))).collect();
     reporters.iter().for_each(|reporter| reporter.borrow_mut().phase("load"));
     let mut told = vec![false; jobs.len()];
     let mut tell = |place: usize, ending: Result<Ending, Failure>| {
         if !std::mem::replace(&mut told[place], true) {
             say(&ended(&mut reporters[place].borrow_mut(), ending, made[place].clone()));
+            // From now on the others have the program's time for themselves.
+            reporters.iter().for_each(|reporter| reporter.borrow_mut().phases.settle());
+            on_the_way.set(on_the_way.get() - 1);
         }
     };
     let train = || {
@@ -183,6 +191,7 @@ fn places(job: &Job) -> Places {
         cache: job.cache.clone(),
         masks: job.masks.clone(),
         log_every: job.log_every,
+        scores_at_end: job.scores_at_end,
         id: job.id.0.clone(),
         until: job.until,
     }
@@ -215,14 +224,16 @@ struct Reporter<'a> {
     saved: Instant,
     /// How long that took.
     saving: Duration,
-    /// The runs that are trained side by side, this one among them; empty where it is alone.
+    /// The runs that it was trained side by side with so far, itself among them; empty where it was always alone.
     group: Vec<RunId>,
 }
 
 impl<'a> Reporter<'a> {
-    fn new(job: &'a Job, orders: &'a Orders, group: Vec<RunId>) -> Reporter<'a> {
-        let (phases, saved) = (Phases::default(), Instant::now());
-        Reporter { job, orders, phases, before: None, saved, saving: Duration::ZERO, group }
+    /// `on_the_way` counts the runs that share the program's time.
+    fn new(job: &'a Job, orders: &'a Orders, on_the_way: Rc<Cell<usize>>) -> Reporter<'a> {
+        let phases = Phases { seconds: BTreeMap::new(), current: None, on_the_way };
+        let (saved, saving) = (Instant::now(), Duration::ZERO);
+        Reporter { job, orders, phases, before: None, saved, saving, group: Vec::new() }
     }
     fn note_saving(&mut self) {
         self.saved = Instant::now();
@@ -262,14 +273,22 @@ impl Listener for Reporter<'_> {
     fn spent(&mut self) -> Spent {
         let before = self.before.clone().unwrap_or_default();
         let mut seconds = before.seconds;
-        let share = 1.0 / self.group.len().max(1) as f64;
         for (phase, own) in self.phases.so_far() {
-            *seconds.entry(phase).or_default() += own * share;
+            *seconds.entry(phase).or_default() += own;
         }
         // To the millisecond.
         seconds.values_mut().for_each(|s| *s = (*s * 1e3).round() / 1e3);
-        let group = if self.group.is_empty() { before.group } else { self.group.clone() };
+        let mut group = before.group;
+        group.extend(self.group.iter().filter(|id| !group.contains(id)).cloned().collect::<Vec<_>>());
         Spent { seconds, resumed: before.resumed, group }
+    }
+
+    fn all_saved(&mut self, took: Duration) {
+        (self.saved, self.saving) = (Instant::now(), took);
+    }
+
+    fn beside(&mut self, group: &[RunId]) {
+        self.group = group.to_vec();
     }
 
     fn taken_up(&mut self, spent: Spent) {
@@ -309,15 +328,24 @@ impl Listener for Shared<'_, '_> {
         self.0.borrow_mut().spent()
     }
 
+    fn all_saved(&mut self, took: Duration) {
+        self.0.borrow_mut().all_saved(took);
+    }
+
+    fn beside(&mut self, group: &[RunId]) {
+        self.0.borrow_mut().beside(group);
+    }
+
     fn taken_up(&mut self, spent: Spent) {
         self.0.borrow_mut().taken_up(spent);
     }
 }
 
-#[derive(Default)]
 struct Phases {
+    /// This run's even share of what its program took.
     seconds: BTreeMap<String, f64>,
     current: Option<(&'static str, Instant)>,
+    on_the_way: Rc<Cell<usize>>,
 }
 
 impl Phases {
@@ -328,15 +356,21 @@ impl Phases {
 
     fn close(&mut self) {
         if let Some((name, since)) = self.current.take() {
-            *self.seconds.entry(name.to_owned()).or_default() += since.elapsed().as_secs_f64();
+            let share = since.elapsed().as_secs_f64() / self.on_the_way.get().max(1) as f64;
+            *self.seconds.entry(name.to_owned()).or_default() += share;
+        }
+    }
+
+    /// Counts what went by so far.
+    fn settle(&mut self) {
+        if let Some((name, _)) = self.current {
+            self.enter(name);
         }
     }
 
     /// Seconds per phase up to now.
     fn so_far(&mut self) -> BTreeMap<String, f64> {
-        if let Some((name, _)) = self.current {
-            self.enter(name);
-        }
+        self.settle();
         self.seconds.clone()
     }
 }

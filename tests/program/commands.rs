@@ -82,6 +82,22 @@ fn runs_that_differ_in_p_share_one_fisher_pass() {
 }
 
 #[test]
+fn scores_may_wait_for_the_last_step() {
+    let text = tiny_sweep("mode = [\"vanilla\"]", "epochs = 2\ntrain_size = 24");
+    let (each, end) = (Sandbox::with(&text), Sandbox::with(&(text.clone() + "\n[run]\nscores = \"end\"\n")));
+    let done = |sandbox: &Sandbox| {
+        sandbox.expect(0, &["run", "sweep.toml"]);
+        sandbox.expect(0, &["report", "sweep.toml"]);
+        sandbox.expect(0, &["query", "SELECT * FROM evals"]);
+        sandbox.records()[0]["end"]["done"].clone()
+    };
+    let (each, end) = (done(&each), done(&end));
+    assert_eq!((&end["dev"], &end["epochs"][1]), (&each["dev"], &each["epochs"][1]));
+    assert_eq!(end["epochs"][0]["loss"], each["epochs"][0]["loss"]);
+    assert_eq!(end["epochs"][0]["dev"], serde_json::json!({}));
+}
+
+#[test]
 fn a_loss_that_is_not_finite_ends_the_run_as_diverged_and_is_not_tried_again() {
     let sandbox =
         Sandbox::with(&tiny_sweep("mode = [\"vanilla\"]", "epochs = 3\nlr = 1.0\nweight_decay = 1e30\nwarmup = 0.0"));

@@ -23,12 +23,16 @@ impl State {
         out: &mut Vec<Command>,
     ) {
         let class = failure.class();
+        if class == Class::Oom && running.of > 1 {
+            // The next groups are smaller.
+            self.limits.fuse = self.limits.fuse.min(running.of / 2).max(1);
+        }
         let shared = self.others_on(slot) > 0;
         let history = self.histories.entry(running.ticket.id.clone()).or_default();
         let is_shared = shared || running.was_shared;
         let next = match running.of {
             1 => policy::next(class, &running.ticket, history, is_shared, !self.limits.oom_fails),
-            _ => policy::next_of_group(class, &running.ticket, history, !self.limits.oom_fails),
+            _ => policy::next_of_group(class),
         };
         if next == Next::Fail {
             return self.end(slot, running, End::Failed(failure), made, now, out);
@@ -69,7 +73,7 @@ impl State {
     ) {
         let id = running.ticket.id.clone();
         self.histories.remove(&id);
-        let seconds = running.seconds_so_far(now);
+        let seconds = running.share_so_far(now);
         let how = match &end {
             End::Done(_) => "done",
             End::Failed(failure) => failure.cause(),
@@ -143,7 +147,8 @@ impl State {
             let worker = Worker { slot: index, life: slot.life };
             let runs = slot.runs_mut();
             let Some(place) = runs.iter().position(|running| running.ticket.id == *id) else { continue };
-            runs.iter_mut().for_each(|running| running.is_bystander = true);
+            // What was to end before ends as it was to.
+            runs.iter_mut().filter(|other| other.doom.is_none()).for_each(|other| other.is_bystander = true);
             (runs[place].is_bystander, runs[place].doom) = (false, Some(Failure::Cancelled));
             out.push(Command::Kill(worker));
         }
@@ -203,7 +208,7 @@ impl State {
     fn bury_run(&mut self, slot: usize, mut running: Running, exit: &Exit, now: Duration, out: &mut Vec<Command>) {
         if running.is_bystander {
             let (id, attempt) = (running.ticket.id.clone(), running.ticket.attempt);
-            let how = "another run of its group was ended".to_owned();
+            let how = "regrouped".to_owned();
             out.push(Command::Append(What::PutBack { id: id.clone(), attempt, how, next: "again".to_owned() }));
             out.push(Command::Show(Note::Regrouped { slot, id }));
             match self.draining {

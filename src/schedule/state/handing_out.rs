@@ -31,7 +31,7 @@ impl State {
                 wanted = wanted.saturating_sub(1);
                 let place = &mut self.slots[slot];
                 place.life += 1;
-                place.held = 0;
+                (place.held, place.spoiled, place.pausing) = (0, false, false);
                 place.seat = Seat::Starting;
                 out.push(Command::Spawn(Worker { slot, life: place.life }));
             }
@@ -50,21 +50,30 @@ impl State {
             None => self.queue.take_first(|ticket| takes(&self.measured, ticket) <= left),
         };
         let Some(ticket) = next else { return };
-        if !self.make_room(slot, &ticket, out) {
-            // The others on this device come to their ends first.
-            self.slots[slot].waiting = Some(Box::new(ticket));
-            return;
-        }
-        self.hold_memory(slot, &ticket);
-        let alone = self.goes_alone(slot, &ticket);
-        let (kind, mut sum) = (ticket.fuses(), takes(&self.measured, &ticket));
+        let most = self.side_by_side(&ticket);
+        let mut sum = takes(&self.measured, &ticket);
         let mut tickets = vec![ticket];
-        while kind.is_some() && tickets.len() < self.limits.fuse {
-            let fits = |next: &Ticket| next.fuses() == kind && sum + takes(&self.measured, next) <= left;
+        while tickets.len() < most {
+            let first = &tickets[0];
+            // Among equals: nothing overtakes what matters more.
+            let is_like = |next: &Ticket| next.kind() == first.kind() && next.priority == first.priority;
+            let fits = |next: &Ticket| is_like(next) && sum + takes(&self.measured, next) <= left;
             let Some(next) = self.queue.take_first(fits) else { break };
             sum += takes(&self.measured, &next);
             tickets.push(next);
         }
+        let of = tickets.len();
+        if !self.make_room(slot, &tickets[0], of, out) {
+            // The others on this device come to their ends first.
+            tickets.drain(1..).rev().for_each(|ticket| self.queue.push_front(ticket));
+            self.slots[slot].waiting = tickets.pop().map(Box::new);
+            return;
+        }
+        self.hold_memory(slot, &tickets[0], of);
+        let alone = self.goes_alone(slot, &tickets[0], of);
+        // Dropout of a group depends on the order in it, and what is put aside comes back in any.
+        tickets.sort_by(|a, b| a.id.cmp(&b.id));
+        self.slots[slot].pausing = false;
         for ticket in &tickets {
             let (id, attempt) = (ticket.id.clone(), ticket.attempt);
             out.push(Command::Append(What::Started { id, slot, attempt }));
@@ -81,7 +90,6 @@ impl State {
             let (id, attempt) = (ticket.id.clone(), ticket.attempt);
             out.push(Command::Show(Note::Started { slot, id, attempt }));
         }
-        let of = tickets.len();
         let runs = tickets.into_iter().map(|ticket| Running::new(ticket, of, alone, now));
         self.slots[slot].seat = Seat::Running(runs.collect());
         let device = self.slots[slot].place.device;
@@ -89,6 +97,13 @@ impl State {
             let on_device = self.slots.iter_mut().filter(|other| other.place.device == device);
             on_device.flat_map(Slot::runs_mut).for_each(|running| running.was_shared = true);
         }
+    }
+
+    /// How many runs would go side by side into a slot with this one, which is not in the queue: every slot gets its share.
+    pub(super) fn side_by_side(&self, ticket: &Ticket) -> usize {
+        let Some(kind) = ticket.kind().filter(|_| self.limits.fuse > 1) else { return 1 };
+        let alive = self.slots.iter().filter(|slot| !slot.is_given_up()).count();
+        (self.queue.of_kind(kind) + 1).div_ceil(alive.max(1)).min(self.limits.fuse)
     }
 
     /// Whether a run has, or waits for, the whole device of a slot, and lies in another slot.

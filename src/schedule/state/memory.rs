@@ -13,19 +13,19 @@ use crate::schedule::queue::{Ease, Ticket};
 impl State {
     /// MiB that a run takes, where one like it was measured.
     fn need(&self, ticket: &Ticket) -> Option<u32> {
-        // What several take together nobody has measured.
-        self.footprints.get(&ticket.footprint).copied().filter(|_| self.limits.fuse < 2 || ticket.fuses().is_none())
+        self.footprints.get(&ticket.footprint).copied()
     }
 
-    /// Whether a run gets the device of a slot for itself.
-    pub(super) fn goes_alone(&self, slot: usize, ticket: &Ticket) -> bool {
-        let unknown = self.slots[slot].place.room.is_some() && self.need(ticket).is_none();
+    /// Whether a run, the first of so many side by side, gets the device of a slot for itself: what several take together
+    /// nobody has measured.
+    pub(super) fn goes_alone(&self, slot: usize, ticket: &Ticket, of: usize) -> bool {
+        let unknown = self.slots[slot].place.room.is_some() && (of > 1 || self.need(ticket).is_none());
         unknown || ticket.ease >= Ease::Alone
     }
 
     /// Whether a run may start in a slot beside what is on its device. Idle workers that stand in its way are ended.
-    pub(super) fn make_room(&mut self, slot: usize, ticket: &Ticket, out: &mut Vec<Command>) -> bool {
-        let alone = self.goes_alone(slot, ticket);
+    pub(super) fn make_room(&mut self, slot: usize, ticket: &Ticket, of: usize, out: &mut Vec<Command>) -> bool {
+        let alone = self.goes_alone(slot, ticket, of);
         let is_busy = |other: &Slot| matches!(other.seat, Seat::Running(_) | Seat::Leaving);
         if self.others(slot).any(is_busy) && (alone || !self.fits(slot, ticket, is_busy)) {
             return false;
@@ -55,7 +55,8 @@ impl State {
         if self.others(slot).any(is_free) {
             return false;
         }
-        let fits = |ticket: &Ticket| !self.goes_alone(slot, ticket) && self.fits(slot, ticket, is_busy);
+        let alone = |ticket: &Ticket| self.goes_alone(slot, ticket, self.side_by_side(ticket));
+        let fits = |ticket: &Ticket| !alone(ticket) && self.fits(slot, ticket, is_busy);
         !self.others(slot).any(is_busy) || self.queue.iter().next().is_some_and(fits)
     }
 
@@ -75,21 +76,19 @@ impl State {
     }
 
     /// What a worker has of its device's memory from now on: as long as nobody has measured it, all.
-    pub(super) fn hold_memory(&mut self, slot: usize, ticket: &Ticket) {
+    pub(super) fn hold_memory(&mut self, slot: usize, ticket: &Ticket, of: usize) {
         let whole = self.slots[slot].place.room.unwrap_or_default();
-        let need = self.need(ticket).unwrap_or(whole);
+        let need = self.need(ticket).filter(|_| of == 1).unwrap_or(whole);
         let held = &mut self.slots[slot].held;
         *held = need.max(*held);
     }
 
     /// Learns from a run what runs of its footprint take.
     pub(super) fn weigh(&mut self, slot: usize, running: &Running, made: &Provenance) {
-        // What several took together says nothing about one.
-        let peak = made.peak_device_memory_mib.filter(|_| running.of == 1);
-        let Some(peak) = peak.map(|mib| mib.ceil() as u32) else { return };
+        let Some(peak) = made.peak_device_memory_mib.map(|mib| mib.ceil() as u32) else { return };
         self.slots[slot].held = peak;
-        // A smaller pass says nothing about a whole one.
-        if !matches!(running.ticket.ease, Ease::MicroBatch(_)) {
+        // A smaller pass says nothing about a whole one, nor several runs about one.
+        if !matches!(running.ticket.ease, Ease::MicroBatch(_)) && running.of == 1 {
             let known = self.footprints.entry(running.ticket.footprint).or_default();
             *known = peak.max(*known);
         }

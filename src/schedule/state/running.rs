@@ -81,11 +81,6 @@ impl Running {
 }
 
 impl Ticket {
-    /// The number that it shares with those that it may be trained side by side with; `None` where it is trained alone.
-    pub(super) fn fuses(&self) -> Option<u32> {
-        self.fuse.filter(|_| self.until.is_none() && self.ease == Ease::None)
-    }
-
     /// Examples in one pass, where memory was too small for those of the recipe.
     pub(super) fn micro_batch(&self) -> Option<u32> {
         match self.ease {

@@ -23,6 +23,8 @@ pub(super) struct Slot {
     pub strikes: u32,
     /// MiB that its process has taken of the device: it gives nothing back while it lives.
     pub held: u32,
+    /// A run of its process found no memory: the process goes with its last run.
+    pub spoiled: bool,
     /// A pause was asked for, and not answered yet.
     pub pausing: bool,
     /// A run that waits until there is room for it on the device.

@@ -44,8 +44,8 @@ impl State {
             let Some(running) = slot.runs().first().filter(|running| running.doom.is_none()) else { continue };
             let over =
                 |limit: Option<Duration>, since: Duration| limit.filter(|&limit| now.saturating_sub(since) > limit);
-            let why = if let Some(limit) = over(timeout, running.since) {
-                format!("it took longer than timeout = {} allows", in_words(limit))
+            let why = if over(timeout.map(|timeout| timeout * running.of as u32), running.since).is_some() {
+                format!("it took longer than timeout = {} allows", in_words(timeout.unwrap_or_default()))
             } else if let Some(limit) = over(stall, running.heard) {
                 format!("its worker said nothing for {} (stall)", in_words(limit))
             } else {

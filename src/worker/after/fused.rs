@@ -1,5 +1,6 @@
 //! Runs of a group that are trained in one program. Nothing follows their training.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -34,7 +35,8 @@ pub fn complete(
     subject: &mut Subject,
     over: &mut dyn FnMut(usize, Result<Ending>),
 ) -> Result<()> {
-    let mut left = Vec::new();
+    // Runs at unlike steps, as after a kill between two checkpoints, or where one joined late, make groups of their own.
+    let mut parts: BTreeMap<u32, Vec<(usize, Member, Kept)>> = BTreeMap::new();
     for (place, member) in members.into_iter().enumerate() {
         let kept = Kept::at(&member.places.cache, &member.run.training_id());
         if let Some(spent) = checkpoint::spent(member.places) {
@@ -43,34 +45,55 @@ pub fn complete(
         subject.reset(member.run.seed, &member.run.recipe);
         match trained::restore(&kept, subject) {
             Some(outcome) => over(place, Ok(Ending::Done(outcome))),
-            None => left.push((place, member, kept)),
+            None => parts.entry(checkpoint::newest_step(member.places)).or_default().push((place, member, kept)),
         }
     }
-    let mut team = Team::of(subject, left.len());
-    let (passes, subjects) = team.split();
-    let (mut trainees, mut places) = (Vec::new(), Vec::new());
-    for ((place, member, kept), subject) in left.into_iter().zip(subjects) {
-        let Member { run, places: own, listener, keep } = member;
-        subject.reset(run.seed, &run.recipe);
-        match Trainee::begin(run, task, subject, data, own, listener) {
-            Ok(trainee) => {
-                trainees.push(trainee);
-                places.push((place, kept, keep));
+    parts.into_values().try_for_each(|part| train_part(part, task, data, model, subject, over))
+}
+
+/// Trains runs that stand at one step.
+fn train_part(
+    mut part: Vec<(usize, Member, Kept)>,
+    task: &Task,
+    data: &Loaded,
+    model: &Path,
+    subject: &Subject,
+    over: &mut dyn FnMut(usize, Result<Ending>),
+) -> Result<()> {
+    while !part.is_empty() {
+        let mut team = Team::of(subject, part.len());
+        let (passes, subjects) = team.split();
+        let (mut trainees, mut ends, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for ((place, member, kept), subject) in part.iter_mut().zip(subjects) {
+            let Member { run, places, keep, .. } = *member;
+            subject.reset(run.seed, &run.recipe);
+            match Trainee::begin(run, task, subject, data, places, &mut *member.listener) {
+                Ok(trainee) => {
+                    trainees.push(trainee);
+                    ends.push((*place, keep.then_some(&*kept)));
+                }
+                Err(error) if error.is::<PutAside>() => failed.push((*place, Ok(Ending::Paused { step: 0 }))),
+                Err(error) => failed.push((*place, Err(error))),
             }
-            Err(error) if error.is::<PutAside>() => over(place, Ok(Ending::Paused { step: 0 })),
-            Err(error) => over(place, Err(error)),
+        }
+        if failed.is_empty() {
+            return fused::train(passes, trainees, &mut |number, trainee, ending| {
+                let (place, kept) = ends[number];
+                let ending = match ending {
+                    Ending::Done(outcome) => keep_trained(trainee, outcome, kept, task, model).map(Ending::Done),
+                    other => Ok(other),
+                };
+                over(place, ending);
+            });
+        }
+        // Those that could begin do so again, as a smaller team.
+        drop((trainees, ends));
+        for (place, ending) in failed {
+            part.retain(|(own, ..)| *own != place);
+            over(place, ending);
         }
     }
-    fused::train(passes, trainees, &mut |number, trainee, ending| {
-        let (place, kept, keep) = &places[number];
-        let ending = match ending {
-            Ending::Done(outcome) => {
-                keep_trained(trainee, outcome, keep.then_some(kept), task, model).map(Ending::Done)
-            }
-            other => Ok(other),
-        };
-        over(*place, ending);
-    })
+    Ok(())
 }
 
 /// What a trained run has to tell besides its scores, with θ put where it is to be kept.

@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use crate::arena::Values;
 use crate::kept::Kept;
 use crate::method::Combination;
+use crate::network::rounding::Exact;
 use crate::plan::Run;
 use crate::record::Outcome;
 use crate::task::batch::sample;
@@ -142,6 +143,7 @@ fn follow(mut stage: Stage, outcome: &mut Outcome) -> Result<()> {
         }
     }
     if let Some(measure) = &after.measure {
+        let _exact = Exact::new();
         stage.listener.phase("measure");
         if let Some(settings) = &measure.sharpness {
             outcome.sharpness = Some(sharpness::measure(&mut stage, settings)?);

@@ -49,6 +49,7 @@ impl Bench {
             cache: self.folder.path().join("cache"),
             masks: self.folder.path().join("masks"),
             log_every: 0,
+            scores_at_end: false,
             id: run.id().0,
             until: None,
         };

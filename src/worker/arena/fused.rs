@@ -8,11 +8,13 @@ use tch::{Kind, Tensor, no_grad};
 use super::{Arena, Layout, Parameters, Stretch};
 use crate::method::{Part, Role};
 
+/// Entries of which a row is a multiple: a GPU's products want their factors aligned.
+const ROW: usize = 64;
+
 pub struct Fused {
     layout: Layout,
-    /// g of each run, `[R, P]`, fp32.
+    /// g and θ of each run, `[R, P]` and some columns of nobody, fp32.
     gradient: Tensor,
-    /// θ of each run, `[R, P]`, fp32.
     theta: Tensor,
     leaves: Vec<Leaves>,
 }
@@ -27,7 +29,8 @@ impl Fused {
     /// Room for R runs of an arena's layout, on its device.
     pub fn like(arena: &Arena, runs: usize) -> Fused {
         let layout = arena.layout.clone();
-        let zeros = || Tensor::zeros([runs as i64, layout.len], (Kind::Float, arena.device()));
+        let width = (layout.len as usize).next_multiple_of(ROW) as i64;
+        let zeros = || Tensor::zeros([runs as i64, width], (Kind::Float, arena.device()));
         let (theta, gradient) = (zeros(), zeros());
         let leaf = |tensor: Tensor| tensor.detach().set_requires_grad(true);
         let of_part = |part: &Part| match is_table(part) {
@@ -40,7 +43,8 @@ impl Fused {
 
     /// The arena of a run, counted from 0: a row of this one, with the θ⁰ of another.
     pub fn row(&self, run: usize, like: &Arena) -> Arena {
-        let (theta, gradient) = (self.theta.get(run as i64), self.gradient.get(run as i64));
+        let row = |whole: &Tensor| whole.get(run as i64).narrow(0, 0, self.layout.len);
+        let (theta, gradient) = (row(&self.theta), row(&self.gradient));
         Arena::over(self.layout.clone(), theta, gradient, like.start.shallow_clone())
     }
 

@@ -11,6 +11,7 @@ mod input;
 mod layers;
 mod modernbert;
 mod pass;
+pub mod rounding;
 mod tape;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! Without dropout a run gives what it gives alone, but for rounding; with dropout it draws from the same distribution. A
 //! run that diverges leaves a hole: its rows are computed on and mean nothing, to nobody.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
@@ -13,6 +15,7 @@ use super::{Ending, Subject, train_on};
 use crate::arena::{Arena, Fused};
 use crate::method::stream;
 use crate::network::{Encoder, Hooks, Input, Pass};
+use crate::plan::RunId;
 use crate::task::batch::Batch;
 
 /// R subjects over the rows of one arena.
@@ -34,21 +37,19 @@ impl Team {
     /// What the passes of training need besides the members.
     pub fn split(&mut self) -> (Passes<'_>, &mut [Subject]) {
         let Team { fused, encoder, members } = self;
-        (Passes { fused, encoder, runs: members.len() }, members)
+        (Passes { fused, encoder }, members)
     }
 }
 
 pub struct Passes<'a> {
     fused: &'a Fused,
     encoder: &'a mut Encoder,
-    /// R.
-    runs: usize,
 }
 
 /// Trains runs side by side to their ends; `over` hears of each as it comes.
 ///
-/// `trainees` are over the members of the team whose passes these are, in their order. Where one is missing, or they stand
-/// at unlike steps, as after a kill between two checkpoints, they are trained one after the other.
+/// `trainees` are over the members of the team whose passes these are, in their order. Where they stand at unlike steps, as
+/// when a checkpoint turned out to be damaged, they are trained one after the other.
 ///
 /// # Errors
 /// steps.csv cannot be written.
@@ -58,7 +59,7 @@ pub fn train(
     over: &mut dyn FnMut(usize, &mut Trainee, Ending),
 ) -> Result<()> {
     let Some(first) = trainees.first() else { return Ok(()) };
-    if trainees.len() != passes.runs || trainees.iter().any(|trainee| trainee.done != first.done) {
+    if trainees.len() == 1 || trainees.iter().any(|trainee| trainee.done != first.done) {
         for (place, trainee) in trainees.iter_mut().enumerate() {
             let ending = train_on(trainee, None)?;
             over(place, trainee, ending);
@@ -67,7 +68,11 @@ pub fn train(
     }
     passes.encoder.config.dropout = first.subject.encoder.config.dropout;
     let mut on_the_way = vec![true; trainees.len()];
-    trainees.iter_mut().for_each(|trainee| trainee.listener.phase("train"));
+    let group: Vec<RunId> = trainees.iter().map(|trainee| RunId(trainee.places.id.clone())).collect();
+    for trainee in &mut trainees {
+        trainee.listener.beside(&group);
+        trainee.start();
+    }
     while on_the_way.contains(&true) {
         let losses = gradient(&passes, &mut trainees, &on_the_way);
         for (place, (trainee, loss)) in trainees.iter_mut().zip(losses).enumerate() {
@@ -81,6 +86,7 @@ pub fn train(
         let left = |(place, _): &(usize, &mut Trainee)| on_the_way[*place];
         // What one of them hears, all do.
         let wish = trainees.iter_mut().enumerate().filter(left).find_map(|(_, trainee)| trainee.wants());
+        let began = Instant::now();
         for (place, trainee) in trainees.iter_mut().enumerate().filter(left) {
             match wish {
                 Some(Wish::PutAside) => {
@@ -94,8 +100,10 @@ pub fn train(
                 None => {}
             }
         }
-        if wish == Some(Wish::PutAside) {
-            break;
+        match wish {
+            Some(Wish::PutAside) => break,
+            Some(Wish::Save) => trainees.iter_mut().for_each(|trainee| trainee.listener.all_saved(began.elapsed())),
+            None => {}
         }
     }
     Ok(())

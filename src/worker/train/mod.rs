@@ -18,10 +18,11 @@ pub mod subject;
 mod trainee;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::plan::Run;
+use crate::plan::{Run, RunId};
 use crate::record::{Outcome, Rung};
 use crate::task::{Loaded, Task};
 use checkpoint::Spent;
@@ -39,6 +40,8 @@ pub struct Places {
     pub masks: PathBuf,
     /// Write every n-th step to steps.csv; 0 writes none.
     pub log_every: u32,
+    /// Score after the last step alone.
+    pub scores_at_end: bool,
     /// Names this run's checkpoints.
     pub id: String,
     /// The step of the whole run at which this part of it ends, with scores and a checkpoint; none, or one that is not
@@ -64,6 +67,10 @@ pub trait Listener {
     fn spent(&mut self) -> Spent {
         Spent::default()
     }
+    /// Checkpoints of all runs that are trained side by side are on the disk, and took so long together.
+    fn all_saved(&mut self, _took: Duration) {}
+    /// From now on it is trained side by side with these, itself among them.
+    fn beside(&mut self, _group: &[RunId]) {}
     /// The run goes on where an earlier part ended that took so much.
     fn taken_up(&mut self, _spent: Spent) {}
 }
@@ -110,7 +117,7 @@ pub fn train(
 
 /// Trains to the last step, or to this one.
 fn train_on(trainee: &mut Trainee, until: Option<u32>) -> Result<Ending> {
-    trainee.listener.phase("train");
+    trainee.start();
     while trainee.done < trainee.total {
         if until == Some(trainee.done) {
             return trainee.reach();

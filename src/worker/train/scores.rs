@@ -12,6 +12,7 @@ use super::fisher::{self, Scope};
 use super::study::RunStudy;
 use crate::arena::gather;
 use crate::method::{Fisher, METHODS, Part, Role, select, stream};
+use crate::network::rounding::Exact;
 use crate::plan::NUMERICS;
 use crate::task::batch::epoch_order;
 
@@ -107,6 +108,7 @@ impl RunStudy<'_> {
         if let Some(scores) = read_scores(&path) {
             return Ok(scores);
         }
+        let _exact = Exact::new();
         let (run, recipe) = (self.run, &self.run.recipe);
         let own_head = (seed != run.seed).then(|| self.subject.arena.theta.copy());
         if own_head.is_some() {

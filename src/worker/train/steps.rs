@@ -118,7 +118,7 @@ mod tests {
     fn log(folder: &tempfile::TempDir) -> StepLog {
         let within = |name: &str| folder.path().join(name);
         let (folder, cache, masks) = (within("run"), within("cache"), within("masks"));
-        StepLog::new(&Places { folder, cache, masks, log_every: 2, id: "x".into(), until: None })
+        StepLog::new(&Places { folder, cache, masks, log_every: 2, scores_at_end: false, id: "x".into(), until: None })
     }
 
     /// The steps whose lines are there, and whether the file is whole.

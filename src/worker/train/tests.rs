@@ -49,6 +49,7 @@ impl Folder {
             cache: within("cache"),
             masks: within("masks"),
             log_every: 1,
+            scores_at_end: false,
             id: "x".into(),
             until: None,
         }

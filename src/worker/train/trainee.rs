@@ -15,7 +15,7 @@ use super::{Ending, Listener, Places, Subject, evaluate, hooks};
 use crate::arena::Values;
 use crate::method::{Combination, Hook, Method, Moment};
 use crate::plan::Run;
-use crate::record::{Epoch, MaskNote, Outcome, Rung};
+use crate::record::{Epoch, MaskNote, Outcome, Rung, Scores};
 use crate::task::batch::{epoch_order, sample};
 use crate::task::{Loaded, Task};
 
@@ -118,6 +118,12 @@ impl<'a> Trainee<'a> {
         })
     }
 
+    /// Training begins, or goes on.
+    pub fn start(&mut self) {
+        self.began = (Instant::now(), self.done);
+        self.listener.phase("train");
+    }
+
     /// The next step, as the method sees it.
     pub fn moment(&self) -> Moment {
         Moment { seed: self.run.seed, step: self.done + 1, steps: self.total, pass: 0, token: 0 }
@@ -187,15 +193,20 @@ impl<'a> Trainee<'a> {
     }
 
     fn end_epoch(&mut self) -> Result<Option<Ending>> {
-        self.listener.phase("evaluate");
         let within = self.done % self.per_epoch;
         let steps = if within == 0 { self.per_epoch } else { within };
+        let (epoch, loss) = (self.done.div_ceil(self.per_epoch), self.losses / f64::from(steps));
+        if self.places.scores_at_end && self.done < self.total {
+            self.epochs.push(Epoch { epoch, step: self.done, loss, dev: Scores::new() });
+            self.losses = 0.0;
+            return Ok(None);
+        }
+        self.listener.phase("evaluate");
         let scored = self.score();
         if !scored.finite {
             // The last update overflowed θ; the loss before it could not show that.
             return Ok(Some(Ending::Diverged { step: self.done }));
         }
-        let (epoch, loss) = (self.done.div_ceil(self.per_epoch), self.losses / f64::from(steps));
         self.epochs.push(Epoch { epoch, step: self.done, loss, dev: scored.scores });
         self.losses = 0.0;
         if self.done < self.total {

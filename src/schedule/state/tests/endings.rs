@@ -244,7 +244,7 @@ fn runs_side_by_side_end_one_by_one_and_their_worker_is_free_after_the_last() {
     let diverged = Failure::Diverged { step: 4 };
     let failed = Message::Failed { id: id(1), failure: diverged.clone(), made: Box::new(own()) };
     let commands = state.see(Event::From(w, failed), at(9));
-    assert_eq!(commands, ended(0, 1, End::Failed(diverged), own(), "diverged", 9.0));
+    assert_eq!(commands, ended(0, 1, End::Failed(diverged), own(), "diverged", 3.0));
     assert!(!state.see(Event::From(w, done(0)), at(12)).iter().any(|c| matches!(c, Command::Train(..))));
     let commands = state.see(Event::From(w, done(2)), at(12));
     assert!(commands.iter().any(|c| matches!(c, Command::Train(_, errands) if errands.len() == 1)), "{commands:?}");
@@ -287,6 +287,51 @@ fn cancelling_one_of_a_group_lets_the_others_go_on() {
     let commands = state.see(Event::From(worker(0, 2), ready()), at(3));
     let together = |c: &Command| matches!(c, Command::Train(_, errands) if errands.len() == 3);
     assert!(commands.iter().any(together), "{commands:?}");
+}
+
+#[test]
+fn two_of_a_group_that_are_cancelled_at_once_both_are() {
+    let (mut state, workers) = group(3, 1);
+    state.see(Event::Cancel(id(0)), at(1));
+    state.see(Event::Cancel(id(1)), at(1));
+    let commands = state.see(Event::Exited(workers[0], killed()), at(2));
+    let written = commands.iter().filter(|c| matches!(c, Command::Write(..))).count();
+    assert_eq!((written, state.left_waiting()), (2, 2), "{commands:?}");
+}
+
+#[test]
+fn every_slot_gets_its_share_of_a_kind_and_nothing_overtakes_a_priority() {
+    let ticket = |n: usize| Ticket { fuse: Some(0), priority: i32::from(n < 4), ..Ticket::new(id(n)) };
+    let limits = Limits { fuse: 8, ..Limits::default() };
+    let mut state = State::new((0..6).map(ticket), slots(2), limits);
+    state.start();
+    let trained = |commands: Vec<Command>| -> Vec<Vec<RunId>> {
+        let of = |c: Command| match c {
+            Command::Train(_, errands) => Some(errands.into_iter().map(|errand| errand.id).collect()),
+            _ => None,
+        };
+        commands.into_iter().filter_map(of).collect()
+    };
+    let first = trained(state.see(Event::From(worker(0, 1), ready()), at(0)));
+    assert_eq!(first, [[id(0), id(1), id(2)]]);
+    // Three are left, of which one has the higher priority.
+    let second = trained(state.see(Event::From(worker(1, 1), ready()), at(0)));
+    assert_eq!(second, [[id(3)]]);
+}
+
+#[test]
+fn a_timeout_is_that_of_one_run_and_a_group_that_breaks_it_is_tried_run_by_run() {
+    let ticket = |n: usize| Ticket { fuse: Some(0), ..Ticket::new(id(n)) };
+    let limits = Limits { fuse: 2, timeout: Some(Duration::from_secs(10)), ..Limits::default() };
+    let mut state = State::new((0..2).map(ticket), slots(1), limits);
+    state.start();
+    let w = worker(0, 1);
+    state.see(Event::From(w, ready()), at(0));
+    assert_eq!(state.see(Event::Tick, at(19)), []);
+    assert_eq!(state.see(Event::Tick, at(21)), [Command::Kill(w)]);
+    let commands = state.see(Event::Exited(w, killed()), at(22));
+    assert!(!commands.iter().any(|c| matches!(c, Command::Write(..))), "{commands:?}");
+    assert_eq!(state.left_waiting(), 2);
 }
 
 #[test]

@@ -241,9 +241,10 @@ proptest! {
                     if model.waiting.remove(&n) {
                         model.disk.insert(n, Some(Class::Cancelled));
                     } else if let Some((runs, _)) = model.running.values().find(|(runs, _)| runs.contains(&n)) {
-                        model.bystanders.extend(runs);
-                        model.bystanders.remove(&n);
                         model.doomed.insert(n);
+                        model.bystanders.extend(runs);
+                        // Whose end was decided before ends so.
+                        model.bystanders.retain(|run| !model.doomed.contains(run));
                     }
                     real.tell(Event::Cancel(id(n)), &mut model);
                 }

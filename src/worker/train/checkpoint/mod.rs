@@ -97,6 +97,12 @@ pub fn write(
     })
 }
 
+/// The step of the newest checkpoint, whole or not; 0 without one.
+pub fn newest_step(places: &Places) -> u32 {
+    let newest = Generations::of(places).newest_first().into_iter().next();
+    newest.and_then(|folder| folder.file_name()?.to_str()?.parse().ok()).unwrap_or(0)
+}
+
 /// Puts the newest whole checkpoint of this run back, if there is one. A damaged one is told in the log and removed, and
 /// the one before counts; with none left the run begins anew.
 ///
