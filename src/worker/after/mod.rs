@@ -109,6 +109,8 @@ pub fn complete(
     if run.after.is_empty() {
         return Ok(Ending::Done(outcome));
     }
+    // What follows may need the memory.
+    subject.spare = None;
     // Measurements are of the whole model, whatever the method trained of it.
     subject.arena.free();
     let picked = sample(data.train.len(), run.recipe.train_size.map_or(usize::MAX, |n| n as usize), run.seed);

@@ -29,9 +29,14 @@ pub struct Adam {
 
 impl Adam {
     pub fn new(arena: &Arena, recipe: &Recipe) -> Adam {
+        Adam::over(arena, recipe, arena.theta.zeros_like(), arena.theta.zeros_like())
+    }
+
+    /// Over moments that are zero.
+    fn over(arena: &Arena, recipe: &Recipe, m: Tensor, v: Tensor) -> Adam {
         Adam {
-            m: arena.theta.zeros_like(),
-            v: arena.theta.zeros_like(),
+            m,
+            v,
             beta1: recipe.beta1,
             beta2: recipe.beta2,
             eps: recipe.eps,
@@ -39,6 +44,27 @@ impl Adam {
             max_grad_norm: recipe.max_grad_norm,
             moved: arena.layout.parts.iter().map(|part| Some(vec![false; part.shape[0] as usize])).collect(),
         }
+    }
+
+    /// The same as new, for another run over the same arena: the memory is there already, and most of a vocabulary has
+    /// never moved.
+    pub fn afresh(self, arena: &Arena, recipe: &Recipe) -> Adam {
+        no_grad(|| {
+            for (part, moved) in arena.layout.parts.iter().zip(&self.moved) {
+                for whole in [&self.m, &self.v] {
+                    match moved {
+                        None => drop(part.of(whole).zero_()),
+                        Some(rows) => {
+                            let moved: Vec<i64> =
+                                (0..).zip(rows).filter(|(_, moved)| **moved).map(|(row, _)| row).collect();
+                            let rows = Tensor::from_slice(&moved).to_device(arena.device());
+                            drop(part.shaped(whole).index_fill_(0, &rows, 0.0));
+                        }
+                    }
+                }
+            }
+        });
+        Adam::over(arena, recipe, self.m, self.v)
     }
 
     /// One update of θ. `norm` is the gradient's global norm; the method sees the gradient clipped by it.
@@ -78,6 +104,7 @@ impl Adam {
         rate: f64,
         at: Moment,
     ) {
+        self.moved.fill(None);
         for place in arena.blocks() {
             let share = method.rate(&arena.layout.parts[place.0]);
             let (rate, scaled) = (rate * share, scaled * share);
@@ -127,6 +154,7 @@ impl Adam {
 
     /// The equations over whole tensors: what a GPU runs.
     fn update_tensors(&mut self, arena: &mut Arena, clip: f64, scaled: f64, rate: f64) {
+        self.moved.fill(None);
         if clip < 1.0 {
             arena.gradient *= clip;
         }
@@ -380,6 +408,28 @@ mod tests {
         assert!(a.m.equal(&b.m) && a.v.equal(&b.v));
         let moved = a.moved[0].as_ref().map(|rows| rows.iter().filter(|&&moved| moved).count());
         assert_eq!((moved, &b.moved[0]), (Some(5), &None));
+    }
+
+    /// Whatever moved before, rows or all, is gone.
+    #[test]
+    fn afresh_is_as_new() {
+        let shape = |name: &str| Shape { name: name.into(), shape: vec![9, 4], role: Role::Embeddings, decays: true };
+        let mut arena = Arena::new(Layout::new(vec![shape("rows"), shape("all")]), Device::Cpu);
+        let mut adam = Adam::new(&arena, &recipe());
+        for step in 1..=2 {
+            let look_up = |part: usize, sparse: bool| {
+                Tensor::embedding(&arena.leaf(part), &Tensor::from_slice(&[3i64, 7]), -1, false, sparse)
+            };
+            let loss = (look_up(0, true) + 1.0).square().sum(Kind::Float)
+                + (look_up(1, false) + 1.0).square().sum(Kind::Float);
+            arena.backward(&loss);
+            adam.step(&mut arena, &mut method("vanilla", &[]), 0.1, 0.0, at(step));
+        }
+        assert!(adam.moved[0].is_some() && adam.moved[1].is_none());
+        assert!(adam.m.abs().sum(Kind::Float).double_value(&[]) > 0.0);
+        let (fresh, new) = (adam.afresh(&arena, &recipe()), Adam::new(&arena, &recipe()));
+        assert!(fresh.m.equal(&new.m) && fresh.v.equal(&new.v));
+        assert_eq!(fresh.moved, new.moved);
     }
 
     #[test]

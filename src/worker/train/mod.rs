@@ -109,7 +109,11 @@ pub fn train(
     listener: &mut dyn Listener,
 ) -> Result<Ending> {
     match Trainee::begin(run, task, subject, data, places, listener) {
-        Ok(mut trainee) => train_on(&mut trainee, places.until),
+        Ok(mut trainee) => {
+            let ending = train_on(&mut trainee, places.until);
+            trainee.hand_on();
+            ending
+        }
         Err(error) if error.is::<PutAside>() => Ok(Ending::Paused { step: 0 }),
         Err(error) => Err(error),
     }

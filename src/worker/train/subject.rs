@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::adam::Adam;
 use super::loss::Labels;
 use crate::arena::{Arena, Layout, Shape, Stretch};
 use crate::method::{Adapter, Dropout, Part, Role};
@@ -20,6 +21,8 @@ pub struct Subject {
     pub encoder: Encoder,
     /// What the products of training and evaluation are computed in.
     pub precision: Kind,
+    /// The optimizer of the last run, whose memory the next one may use.
+    pub spare: Option<Adam>,
     /// The config as it lies on disk.
     config: Config,
     account: Account,
@@ -48,14 +51,14 @@ impl Subject {
         let account = weights::load(&mut arena, &config, labels, folder)?;
         let encoder = Encoder::over(&arena, config.clone());
         no_grad(|| arena.start.copy_(&arena.theta));
-        Ok(Subject { arena, encoder, precision: Kind::Float, config, account, classes })
+        Ok(Subject { arena, encoder, precision: Kind::Float, spare: None, config, account, classes })
     }
 
     /// The same model over another arena of its layout, to be reset before it is used.
     pub fn over(&self, arena: Arena) -> Subject {
         let encoder = Encoder::over(&arena, self.config.clone());
         let (config, account) = (self.config.clone(), self.account.clone());
-        Subject { arena, encoder, precision: self.precision, config, account, classes: self.classes }
+        Subject { arena, encoder, precision: self.precision, spare: None, config, account, classes: self.classes }
     }
 
     /// Whether the subject holds just the adapters that a method adds.

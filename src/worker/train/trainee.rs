@@ -84,7 +84,10 @@ impl<'a> Trainee<'a> {
         let mask = study.note;
 
         let schedule = Schedule::new(recipe.lr, method.warmup(recipe.warmup), total);
-        let mut adam = Adam::new(&subject.arena, recipe);
+        let mut adam = match subject.spare.take() {
+            Some(adam) => adam.afresh(&subject.arena, recipe),
+            None => Adam::new(&subject.arena, recipe),
+        };
         let mut log = StepLog::new(places);
         let (mut epochs, mut losses, mut done) = (Vec::new(), 0.0, 0);
         let found = checkpoint::take_up(places, &mut subject.arena, &mut adam, &mut method, recipe.micro_batch)?;
@@ -270,6 +273,11 @@ impl<'a> Trainee<'a> {
     pub fn checkpoint(&mut self) -> Result<()> {
         self.listener.phase("checkpoint");
         self.save()
+    }
+
+    /// Leaves the optimizer to the next run over this arena, which need not ask the system for as much memory again.
+    pub fn hand_on(self) {
+        self.subject.spare = Some(self.adam);
     }
 
     fn save(&mut self) -> Result<()> {
