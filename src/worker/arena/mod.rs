@@ -53,10 +53,13 @@ pub struct Arena {
     pub gradient: Tensor,
     /// Which entries of g may be other than zero.
     pub live: Live,
-    /// D, `[P]`: how strongly weight decay applies, 1 or 0 unless a method says otherwise.
-    pub decay: Tensor,
+    /// How strongly weight decay applies to each part: 1 or 0 unless a method says otherwise. D is that, and 0 at entries
+    /// that may not move.
+    decay: Vec<f64>,
     /// Entries that may move, `[P]` zeros and ones; `None` is all.
-    pub held: Option<Tensor>,
+    held: Option<Tensor>,
+    /// D as a whole, `[P]`, once somebody asked.
+    decays: Option<Tensor>,
     leaves: Vec<Tensor>,
 }
 
@@ -68,38 +71,85 @@ impl Arena {
         Arena::over(layout, theta, gradient, start)
     }
 
+    /// An arena whose θ and θ⁰ somebody is about to write: to zero gigabytes first takes time. g is written, or cleared, by
+    /// the first backward pass.
+    pub fn unwritten(layout: Layout, device: Device) -> Arena {
+        let empty = || Tensor::empty([layout.len], (Kind::Float, device));
+        let (theta, gradient, start) = (empty(), empty(), empty());
+        Arena::over(layout, theta, gradient, start)
+    }
+
     /// An arena in which θ, g and θ⁰ lie in tensors that are there, `[P]` each.
     fn over(layout: Layout, theta: Tensor, gradient: Tensor, start: Tensor) -> Arena {
-        let decay = theta.zeros_like();
+        let decay = vec![0.0; layout.parts.len()];
         let leaf = |part: &Part| part.shaped(&theta).detach().set_requires_grad(true);
         let leaves = layout.parts.iter().map(leaf).collect();
         let live = Live::all(&layout);
-        let mut arena = Arena { layout, theta, start, gradient, live, decay, held: None, leaves };
+        let mut arena = Arena { layout, theta, start, gradient, live, decay, held: None, decays: None, leaves };
         arena.free();
         arena
     }
 
     /// Everything is trained, and decays as its kind of parameter does.
     pub fn free(&mut self) {
-        self.held = None;
+        (self.held, self.decays) = (None, None);
         for (part, leaf) in self.layout.parts.iter().zip(&self.leaves) {
-            let _ = no_grad(|| part.of(&self.decay).fill_(f64::from(u8::from(part.decays))));
+            self.decay[part.index] = f64::from(u8::from(part.decays));
             let _ = leaf.set_requires_grad(true);
         }
     }
 
     /// These parts alone are trained; the others have no gradient and do not decay.
     pub fn train_only(&mut self, trained: &dyn Fn(&Part) -> bool) {
+        self.decays = None;
         for (part, leaf) in self.layout.parts.iter().zip(&self.leaves) {
             if !trained(part) {
                 let _ = leaf.set_requires_grad(false);
-                no_grad(|| {
-                    let _ = part.of(&self.decay).zero_();
-                    let _ = part.of(&self.gradient).zero_();
-                });
+                self.decay[part.index] = 0.0;
+                no_grad(|| drop(part.of(&self.gradient).zero_()));
                 self.live.set_all(part.index);
             }
         }
+    }
+
+    /// D ← factor·D within a part.
+    pub fn scale_decay(&mut self, part: usize, factor: f64) {
+        self.decay[part] *= factor;
+        self.decays = None;
+    }
+
+    /// Entries outside a mask `[P]` may not move, by decay either; nor those that an earlier one left out.
+    pub fn hold(&mut self, mask: &Tensor) {
+        self.held = Some(match self.held.take() {
+            Some(held) => held * mask,
+            None => mask.shallow_clone(),
+        });
+        self.decays = None;
+    }
+
+    /// D of a part but for entries that are held, and which those are, `[P]`.
+    pub fn decay_of(&self, part: usize) -> f64 {
+        self.decay[part]
+    }
+
+    pub fn held(&self) -> Option<&Tensor> {
+        self.held.as_ref()
+    }
+
+    /// D of every entry, `[P]`.
+    pub fn decays(&mut self) -> Tensor {
+        let whole = self.decays.take().unwrap_or_else(|| {
+            let whole = self.theta.ones_like();
+            for part in &self.layout.parts {
+                let _ = part.of(&whole).fill_(self.decay[part.index]);
+            }
+            match &self.held {
+                Some(held) => whole * held,
+                None => whole,
+            }
+        });
+        self.decays = Some(whole.shallow_clone());
+        whole
     }
 
     pub fn device(&self) -> Device {

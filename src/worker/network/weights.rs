@@ -10,7 +10,7 @@ use crate::method::stream;
 use crate::model::checkpoint::Dtype;
 use crate::model::{Account, Checkpoint, Config};
 
-/// Loads the weights of `folder` into an arena that begins with the parameters of the config with a head of `labels`
+/// Loads the weights of `folder` into θ of an arena that begins with the parameters of the config with a head of `labels`
 /// outputs.
 ///
 /// # Errors
@@ -21,7 +21,8 @@ pub fn load(arena: &mut Arena, config: &Config, labels: i64, folder: &Path) -> R
     for (index, name) in &account.stored {
         let entry = checkpoint.entry(name).with_context(|| format!("{name} is gone"))?;
         let shape = arena.layout.parts[*index].shape.clone();
-        arena.fill(*index, &tensor(entry.dtype, &shape, &checkpoint.data(name)?).with_context(|| name.clone())?);
+        let data = checkpoint.data(name)?;
+        arena.fill(*index, &tensor(entry.dtype, &shape, &data).with_context(|| name.clone())?);
     }
     Ok(account)
 }
@@ -45,6 +46,7 @@ pub fn draw(arena: &mut Arena, config: &Config, fresh: &[usize], seed: u64, purp
     }
 }
 
+/// The values as a tensor that lives no longer than `data`: of a large model even a passing copy takes time.
 fn tensor(dtype: Dtype, shape: &[i64], data: &[u8]) -> Result<Tensor> {
     let kind = match dtype {
         Dtype::F32 => Kind::Float,
@@ -53,7 +55,14 @@ fn tensor(dtype: Dtype, shape: &[i64], data: &[u8]) -> Result<Tensor> {
         Dtype::F64 => Kind::Double,
         other => bail!("stored as {other:?}, which no weight is read from"),
     };
-    Ok(Tensor::f_from_data_size(data, shape, kind)?)
+    let is_aligned = (data.as_ptr() as usize).is_multiple_of(kind.elt_size_in_bytes());
+    let count: i64 = shape.iter().product();
+    if !is_aligned || data.len() != count as usize * kind.elt_size_in_bytes() {
+        return Ok(Tensor::f_from_data_size(data, shape, kind)?);
+    }
+    let strides: Vec<i64> = (1..=shape.len()).map(|from| shape[from..].iter().product()).collect();
+    // SAFETY: as many values as the shape has lie there, aligned; `load` copies them while `data` is there.
+    Ok(unsafe { Tensor::f_from_blob(data.as_ptr(), shape, &strides, kind, tch::Device::Cpu) }?)
 }
 
 #[cfg(test)]

@@ -116,13 +116,16 @@ impl Adam {
             let Values(step) = method.step(&block, &Values(g), Values(direction));
             theta -= step;
             if let Some(Values(pull)) = method.pull(&block).filter(|_| block.part.pretrained) {
-                theta -= match &arena.held {
+                theta -= match arena.held() {
                     Some(held) => pull * stretch(held),
                     None => pull,
                 };
             }
-            let decayed = &theta * stretch(&arena.decay) * (rate * self.weight_decay);
-            theta -= decayed;
+            let decayed = &theta * arena.decay_of(place.0) * (rate * self.weight_decay);
+            theta -= match arena.held() {
+                Some(held) => decayed * stretch(held),
+                None => decayed,
+            };
         }
     }
 
@@ -160,7 +163,8 @@ impl Adam {
         }
         let (m, v) = (self.m.shallow_clone(), self.v.shallow_clone());
         arena.theta -= self.direction_of_tensors(&arena.gradient, m, v, scaled);
-        let decayed = &arena.theta * &arena.decay * (rate * self.weight_decay);
+        let decays = arena.decays();
+        let decayed = &arena.theta * decays * (rate * self.weight_decay);
         arena.theta -= decayed;
     }
 
@@ -176,28 +180,34 @@ impl Adam {
             scaled: scaled as f32,
             decay: (rate * self.weight_decay) as f32,
         };
-        let Arena { theta, gradient, decay, .. } = arena;
-        let (mut theta, mut m, mut v) = (slice(theta), slice(&mut self.m), slice(&mut self.v));
-        let (gradient, decay) = (&*slice(gradient), &*slice(decay));
+        let mut held = arena.held().map(Tensor::shallow_clone);
+        let held = held.as_mut().map(|held| &*slice(held));
+        let (mut theta, mut m, mut v) = (slice(&mut arena.theta), slice(&mut self.m), slice(&mut self.v));
+        let gradient = &*slice(&mut arena.gradient);
         let mut work = Vec::with_capacity(pieces.len());
         let mut at = 0;
-        for (piece, moves) in pieces {
+        for (piece, kind) in pieces {
             let (gap, len) = (piece.start - at, piece.len());
             at = piece.end;
-            work.push((take(&mut theta, gap, len), take(&mut m, gap, len), take(&mut v, gap, len), piece, moves));
+            work.push((take(&mut theta, gap, len), take(&mut m, gap, len), take(&mut v, gap, len), piece, kind));
         }
-        work.into_par_iter().for_each(|(theta, m, v, piece, moves)| match moves {
-            true => update(theta, m, v, &gradient[piece.clone()], &decay[piece], numbers),
-            false => decays(theta, &decay[piece], numbers),
+        work.into_par_iter().for_each(|(theta, m, v, piece, What { moves, decay })| {
+            if moves {
+                update(theta, m, v, &gradient[piece.clone()], numbers);
+            }
+            match held {
+                Some(held) => decays_where(theta, &held[piece], decay, numbers.decay),
+                None => decays(theta, decay, numbers.decay),
+            }
         });
     }
 
-    /// Pieces of θ in which something changes, rising, and whether there is more to each than decay.
-    fn pieces(&mut self, arena: &Arena) -> Vec<(Range<usize>, bool)> {
-        let mut stretches: Vec<(Range<usize>, bool)> = Vec::new();
-        let mut add = |stretch: Range<usize>, moves: bool| match stretches.last_mut() {
-            Some((last, of_last)) if last.end == stretch.start && *of_last == moves => last.end = stretch.end,
-            _ => stretches.push((stretch, moves)),
+    /// Pieces of θ in which something changes, rising, and what.
+    fn pieces(&mut self, arena: &Arena) -> Vec<(Range<usize>, What)> {
+        let mut stretches: Vec<(Range<usize>, What)> = Vec::new();
+        let mut add = |stretch: Range<usize>, kind: What| match stretches.last_mut() {
+            Some((last, of_last)) if last.end == stretch.start && *of_last == kind => last.end = stretch.end,
+            _ => stretches.push((stretch, kind)),
         };
         for part in arena.trained() {
             let moved = &mut self.moved[part.index];
@@ -206,8 +216,9 @@ impl Adam {
                 _ => *moved = None,
             }
             let (offset, len) = (part.offset as usize, part.len as usize);
+            let kind = |moves: bool| What { moves, decay: arena.decay_of(part.index) as f32 };
             let Some(moved) = moved else {
-                add(offset..offset + len, true);
+                add(offset..offset + len, kind(true));
                 continue;
             };
             let width = len / moved.len();
@@ -215,14 +226,14 @@ impl Adam {
             for alike in moved.chunk_by(|a, b| a == b) {
                 let to = from + alike.len() * width;
                 if alike[0] || part.decays {
-                    add(from..to, alike[0]);
+                    add(from..to, kind(alike[0]));
                 }
                 from = to;
             }
         }
-        let cut = |(stretch, moves): &(Range<usize>, bool)| {
+        let cut = |(stretch, kind): &(Range<usize>, What)| {
             let pieces = arena::pieces(std::slice::from_ref(stretch)).into_iter();
-            pieces.map(|piece| (piece, *moves)).collect::<Vec<_>>()
+            pieces.map(|piece| (piece, *kind)).collect::<Vec<_>>()
         };
         stretches.iter().flat_map(cut).collect()
     }
@@ -235,6 +246,15 @@ impl Adam {
             self.moved[part.index] = Some(m.into_iter().zip(v).map(|(m, v)| m || v).collect());
         }
     }
+}
+
+/// What happens to a piece of θ.
+#[derive(Clone, Copy, PartialEq)]
+struct What {
+    /// There is more to it than decay.
+    moves: bool,
+    /// D.
+    decay: f32,
 }
 
 /// Leaves out the first `gap` numbers, and takes the next `len`.
@@ -258,20 +278,28 @@ struct Numbers {
 }
 
 #[multiversion::multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn update(theta: &mut [f32], m: &mut [f32], v: &mut [f32], gradient: &[f32], decay: &[f32], numbers: Numbers) {
-    let Numbers { betas: [b1, b2], fresh: [fresh1, fresh2], eps, clip, scaled, decay: strength } = numbers;
-    for ((((theta, m), v), g), d) in theta.iter_mut().zip(m).zip(v).zip(gradient).zip(decay) {
+fn update(theta: &mut [f32], m: &mut [f32], v: &mut [f32], gradient: &[f32], numbers: Numbers) {
+    let Numbers { betas: [b1, b2], fresh: [fresh1, fresh2], eps, clip, scaled, .. } = numbers;
+    for (((theta, m), v), g) in theta.iter_mut().zip(m).zip(v).zip(gradient) {
         let g = g * clip;
         *m = *m * b1 + g * fresh1;
         *v = *v * b2 + g * g * fresh2;
         *theta -= *m / (v.sqrt() + eps) * scaled;
-        *theta -= *theta * d * strength;
     }
 }
 
-fn decays(theta: &mut [f32], decay: &[f32], numbers: Numbers) {
-    for (theta, d) in theta.iter_mut().zip(decay) {
-        *theta -= *theta * d * numbers.decay;
+/// A piece that was updated lies in the cache by now.
+#[multiversion::multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn decays(theta: &mut [f32], decay: f32, strength: f32) {
+    if decay != 0.0 {
+        theta.iter_mut().for_each(|theta| *theta -= *theta * decay * strength);
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn decays_where(theta: &mut [f32], held: &[f32], decay: f32, strength: f32) {
+    for (theta, held) in theta.iter_mut().zip(held) {
+        *theta -= *theta * (decay * held) * strength;
     }
 }
 

@@ -10,7 +10,7 @@ use super::fisher::Scope;
 use super::scores::{hash, is_masked};
 use super::subject::Subject;
 use super::{Listener, Places};
-use crate::arena::{Stretch, Values, scatter};
+use crate::arena::{Values, scatter};
 use crate::method::{Fisher, Part, Pick, Role, Study, draw, select, stream};
 use crate::plan::{NUMERICS, Run};
 use crate::record::MaskNote;
@@ -105,7 +105,7 @@ impl Study<Values> for RunStudy<'_> {
     }
 
     fn scale_decay(&mut self, part: &Part, factor: f64) {
-        let _ = no_grad(|| part.of(&self.subject.arena.decay).g_mul_scalar_(factor));
+        self.subject.arena.scale_decay(part.index, factor);
     }
 
     fn train_only(&mut self, trained: &dyn Fn(&Part) -> bool) {
@@ -113,12 +113,7 @@ impl Study<Values> for RunStudy<'_> {
     }
 
     fn hold(&mut self, mask: &Values) {
-        let arena = &mut self.subject.arena;
-        let _ = no_grad(|| arena.decay.g_mul_(&mask.0));
-        arena.held = Some(match arena.held.take() {
-            Some(held) => held * &mask.0,
-            None => mask.0.shallow_clone(),
-        });
+        self.subject.arena.hold(&mask.0);
     }
 
     fn child(&mut self, kind: Fisher, head_seed: Option<u64>, pick: Pick) -> Result<Values> {

@@ -47,8 +47,13 @@ impl Subject {
         let mut shapes = shapes(&config, labels);
         // Behind the model's own parameters, whose places stay as they are.
         shapes.extend(adapter_shapes(&Layout::new(shapes.clone()), adapters));
-        let mut arena = Arena::new(Layout::new(shapes), device);
+        let mut arena = Arena::unwritten(Layout::new(shapes), device);
         let account = weights::load(&mut arena, &config, labels, folder)?;
+        for part in &arena.layout.parts {
+            if !account.stored.iter().any(|(stored, _)| *stored == part.index) {
+                no_grad(|| drop(part.of(&arena.theta).zero_()));
+            }
+        }
         let encoder = Encoder::over(&arena, config.clone());
         no_grad(|| arena.start.copy_(&arena.theta));
         Ok(Subject { arena, encoder, precision: Kind::Float, spare: None, config, account, classes })
