@@ -117,8 +117,9 @@ def speed(a, table):
             table.at_least(f"{task}: training, Trainer pads to {padding.replace('_', ' ')}", bar, of_padding)
         table.at_most(f"{task}: peak memory", 0.7, memory)
         table.note(
-            f"{task}: {statistics.median(of_floor):.0%} of the floor, which is {floor['examples_per_second']:.0f} examples/s: "
-            f"{floor['gflop']:.2f} GFLOP of products an example at {floor['gflops']:.0f} GFLOP/s"
+            f"{task}: {statistics.median(of_floor):.0%} of the floor, which is {floor['examples_per_second']:.0f} examples/s. "
+            f"A step: products {floor['products_ms']:.0f} ms ({floor['gflop']:.2f} GFLOP an example at {floor['gflops']:.0f} "
+            f"GFLOP/s), update {floor['update_ms']:.0f} ms ({floor['megabytes']:.0f} MB at {floor['gigabytes_per_second']:.0f} GB/s)"
         )
         table.note(f"{task}: score after {a.steps} steps {scores_in_words(scores)}")
 
@@ -189,6 +190,7 @@ def small_sweep(a, table):
     """42 runs of 500 examples. The Trainer's runs of one task and mode take as long as each other: one of each is timed."""
     modes, rates = ("vanilla", "child-f", "child-d"), (0.2, 0.3, 0.4)
     own = Ours(a.data, ["cola", "rte"], modes, rates, seeds=3, slots=None, train_size=500)
+    table.note(f"the sweep of 42 runs: {own.wall:.0f} s")
     total, prepared, scores = 0.0, [], []
     for task in ("cola", "rte"):
         of_task = [record for record in own.records if record["run"]["task"]["name"] == task]
@@ -197,8 +199,8 @@ def small_sweep(a, table):
             of_mode = [record for record in of_task if record["run"]["mode"] == mode]
             total += other["total"] * len(of_mode)
             dones = [record["end"]["done"] for record in of_mode]
-            mean = statistics.mean(done["dev"][done["metric"]] for done in dones)
-            scores.append(f"{task} {mode} {mean:.3f} and {other['score']:.3f}")
+            both = [(done["dev"][done["metric"]], other["score"]) for done in dones]
+            scores.append(f"{task} {mode} {scores_in_words(both)}")
             if mode == "child-d":
                 ours = [record["made"]["seconds"]["prepare"] for record in of_mode]
                 prepared.append(other["prepare"] * len(of_mode) / sum(ours))

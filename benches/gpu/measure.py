@@ -54,7 +54,8 @@ class Bench:
             return None
         program.stdin.write(self.trainer_options(*settings, steps, skip) + "\n")
         for line in program.stdout:
-            if line.startswith("{"):
+            # The Trainer prints dictionaries of its own, in Python's quotes.
+            if line.startswith('{"'):
                 return json.loads(line)
         print("  the Trainer ended", flush=True)
         return None

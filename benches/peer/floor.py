@@ -1,9 +1,9 @@
-"""The least time of a training example, by its matrix products alone: floating-point operations over the rate that torch
-reaches on just these shapes.
+"""The least time of a training example: floating-point operations of its matrix products over the rate that torch reaches on
+just these shapes, and the bytes that an update must move over the bandwidth of memory.
 
     floor.py --model DIR --data DIR --task rte [--threads 2]
 
-Counts what has to be computed where no work is done on padding and the last layer is computed for the one token that the
+Counts what has to be computed and moved where no work is done on padding and the last layer is computed for the one token that the
 head reads. Prints one JSON line.
 """
 
@@ -72,9 +72,18 @@ def main():
     of_attention = (layers - 1) * 2 * 3 * 2 * squares * width * BATCH
     seconds += of_attention / of_scores / 1e9
     operations += of_attention
+    # θ and both moments are read and written, the gradient is written, read for its norm and read again; of a vocabulary
+    # nearly all rows only decay.
+    table = config.vocab_size * width
+    rest = layers * sum(out * into for out, into in weights)
+    moved = 4 * (9 * rest + 2 * table)
+    here, there = torch.randn(50_000_000), torch.empty(50_000_000)
+    gigabytes = rate(lambda: there.copy_(here), 2 * 4 * here.numel())
+    of_update = moved / gigabytes / 1e9
     print(json.dumps({
         "tokens": tokens, "gflop": operations / BATCH / 1e9, "gflops": operations / seconds / 1e9,
-        "examples_per_second": BATCH / seconds,
+        "products_ms": seconds * 1e3, "megabytes": moved / 1e6, "gigabytes_per_second": gigabytes, "update_ms": of_update * 1e3,
+        "examples_per_second": BATCH / (seconds + of_update),
     }))
 
 
