@@ -35,6 +35,8 @@ pub fn complete(
     subject: &mut Subject,
     over: &mut dyn FnMut(usize, Result<Ending>),
 ) -> Result<()> {
+    // A run that was trained alone left its optimizer's memory, and all of these bring their own.
+    subject.spare = None;
     // Runs at unlike steps, as after a kill between two checkpoints, or where one joined late, make groups of their own.
     let mut parts: BTreeMap<u32, Vec<(usize, Member, Kept)>> = BTreeMap::new();
     for (place, member) in members.into_iter().enumerate() {
