@@ -1,6 +1,6 @@
 """Every bar of the project in one table: what, bar, measured, their ratio; `make bench` runs it.
 
-    python3 benches/all.py [--pairs 3] [--only coordinator,records,draws,methods,peer]
+    python3 benches/all.py [--pairs 3] [--only coordinator,cluster,records,draws,methods,peer]
 
 Needs the release build and the demo's model and data; the figures beside the Trainer need .peer (`make bench-peer`) and
 GLUE files (SWEEP_DATA), and are told as skipped without. Those take two hours by three pairs, all others half an hour.
@@ -10,6 +10,7 @@ import argparse
 import re
 import subprocess
 
+import cluster
 import coordinator
 import methods
 import peer
@@ -29,10 +30,10 @@ def draws(table):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--only", default="coordinator,records,draws,methods,peer")
+    parser.add_argument("--only", default="coordinator,cluster,records,draws,methods,peer")
     a = parser.parse_args()
     parts = {
-        "coordinator": coordinator.measure, "records": records.measure, "draws": draws, "methods": methods.measure,
+        "coordinator": coordinator.measure, "cluster": cluster.measure, "records": records.measure, "draws": draws, "methods": methods.measure,
         "peer": lambda table: peer.measure(table, pairs=a.pairs),
     }
     table = Table()

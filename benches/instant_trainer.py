@@ -2,7 +2,7 @@
 """A trainer that has every result at once, so that what a sweep of it costs is the coordinator's share.
 
 Speaks the worker's protocol. SWEEP_BENCH names a folder for what it noticed: `first`, when the first run came, and
-`cpu.<pid>`, its own seconds of CPU.
+`cpu.<pid>`, its own seconds of CPU. SWEEP_BENCH_SECONDS lets a run take so long after all.
 """
 import json
 import os
@@ -38,6 +38,7 @@ for line in sys.stdin:
         with open(f"{notes}/first", "w") as file:
             file.write(str(time.time()))
     job = order["train"]
+    time.sleep(float(os.environ.get("SWEEP_BENCH_SECONDS", "0")))
     for name in ("prepare", "train", "evaluate"):
         say(phase=dict(id=job["id"], name=name))
     say(done=dict(id=job["id"], outcome=outcome, made=dict(made, attempt=job["attempt"])))

@@ -3,7 +3,7 @@
 //!
 //! The points lie before and after each step that must be durable: `lock` and `locked`; `append`, `written` and `synced`
 //! of the event log; `replace`, `rename` and `renamed` of records and manifests; `lease` and `leased` of slots; `spawn`
-//! and `spawned` of workers.
+//! and `spawned` of workers; `submission` and `submitted` of jobs of a cluster.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

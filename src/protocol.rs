@@ -93,6 +93,21 @@ pub struct Job {
     /// Seconds between two checkpoints; absent, there are none before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<f64>,
+    /// Which copy of the run this is, where an earlier one may still be under way on a node that nobody hears of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<u32>,
+}
+
+impl Job {
+    /// The name of the run's checkpoints in the cache; each copy has its own.
+    pub fn checkpoints(&self) -> String {
+        checkpoints_of(&self.id, self.copy)
+    }
+}
+
+/// The name of the checkpoints of a run, or of a copy of it.
+pub fn checkpoints_of(id: &RunId, copy: Option<u32>) -> String {
+    copy.map_or_else(|| id.0.clone(), |copy| format!("{id}.{copy}"))
 }
 
 /// Worker to coordinator.

@@ -85,6 +85,7 @@ impl Bench {
             until: None,
             micro_batch: None,
             checkpoint_every: None,
+            copy: None,
         }
     }
 
@@ -100,6 +101,7 @@ impl Bench {
             limits: self.limits,
             interrupts: self.interrupts.clone(),
             shard: None,
+            job: None,
         };
         let tickets = jobs.iter().map(|job| Ticket { attempt: job.attempt, ..Ticket::new(job.id.clone()) }).collect();
         let job = |id: &RunId| Ok(jobs.iter().find(|job| job.id == *id).unwrap().clone());

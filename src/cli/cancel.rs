@@ -8,6 +8,9 @@ use anyhow::Result;
 use super::recorded::Recorded;
 use super::workspace::results_root;
 use super::{Exit, Places, Refusal, print, which};
+use crate::cluster::batch::Batch;
+use crate::cluster::slurm::Slurm;
+use crate::cluster::{Engine, State};
 use crate::record::control::{self, Answer, Request};
 use crate::record::live::{Live, Verdict};
 use crate::record::process::Process;
@@ -65,7 +68,11 @@ fn stop(arguments: &Arguments, store: Store) -> Result<Exit> {
             (store, sweeps)
         }
     };
+    let on_cluster: Vec<&String> = sweeps.iter().filter(|sweep| has_open_jobs(&store, sweep)).collect();
     let workers = at_work(&store, &sweeps)?;
+    if let ([sweep], true) = (&on_cluster[..], workers.iter().all(|live| live.job.is_some())) {
+        return stop_jobs(&store, sweep);
+    }
     let names: std::collections::BTreeSet<&str> = workers.iter().map(|live| live.sweep.as_str()).collect();
     if names.len() > 1 {
         let names: Vec<&str> = names.into_iter().collect();
@@ -84,6 +91,41 @@ fn stop(arguments: &Arguments, store: Store) -> Result<Exit> {
         print(&format!("sweep {}{share}: {}", live.sweep, answer.say))?;
     }
     Ok(if is_well { Exit::Done } else { Exit::Usage })
+}
+
+fn has_open_jobs(store: &Store, sweep: &str) -> bool {
+    let submitted = Batch::of(store, sweep).submitted().unwrap_or_default();
+    submitted.values().any(|submission| submission.is_open())
+}
+
+/// Stops the jobs of a sweep on a cluster whose coordinator is gone: those that run see the word in the folder, those that
+/// wait are cancelled, where the engine is at hand.
+fn stop_jobs(store: &Store, sweep: &str) -> Result<Exit> {
+    let batch = Batch::of(store, sweep);
+    batch.stop()?;
+    print(&format!("sweep {sweep}: its jobs take no more runs; those that run go on to a checkpoint"))?;
+    let is_slurm = batch.terms()?.is_some_and(|terms| terms.engine.starts_with("Slurm"));
+    let names: Vec<String> =
+        batch.submitted()?.into_values().filter(|submission| submission.is_open()).map(|open| open.name).collect();
+    let cancelled = if is_slurm {
+        Slurm::open().and_then(|engine| {
+            let jobs = engine.list(&names)?;
+            let waiting: Vec<String> =
+                jobs.iter().filter(|seen| seen.state == State::Waiting).map(|seen| seen.id.to_string()).collect();
+            if !waiting.is_empty() {
+                engine.cancel(&waiting)?;
+            }
+            Ok(waiting.len())
+        })
+    } else {
+        Ok(0)
+    };
+    match cancelled {
+        Ok(0) => {}
+        Ok(count) => print(&format!("{count} jobs that waited are cancelled"))?,
+        Err(trouble) => print(&format!("jobs that wait will end by themselves as they begin ({trouble})"))?,
+    }
+    Ok(Exit::Done)
 }
 
 /// The coordinators that work on these sweeps, as far as can be said.

@@ -1,19 +1,23 @@
 //! `sweep doctor`: what is there, what is missing, and the command that mends it.
 
+pub mod cluster;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::run::take_lock;
-use super::workspace::results_root;
+use super::workspace::{Inputs, Workspace, results_root};
 use super::{Exit, Places, devices, print};
 use crate::device::card::gib;
 use crate::device::{self, Card, Device, Leases, cpu, visible};
 use crate::disk::{bytes, free_bytes, leftovers, usage};
 use crate::model;
 use crate::plan::RunId;
+use crate::record::lock::Beside;
 use crate::record::store::Store;
+use crate::spec::cluster::Executor;
 use crate::task;
 
 /// Free space under which a sweep may not get far.
@@ -28,6 +32,12 @@ pub struct Arguments {
     /// Remove from the results what no run needs any more
     #[arg(long)]
     clean: bool,
+    /// Look at a cluster too, by a tiny job on one of its nodes: slurm
+    #[arg(long, value_name = "WHERE")]
+    executor: Option<Executor>,
+    /// The sweep file whose [run.slurm] says how jobs are asked for
+    #[arg(long, value_name = "FILE")]
+    sweep: Option<PathBuf>,
 }
 
 struct Finding {
@@ -58,6 +68,13 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let store = Store::new(results_root(&arguments.places, None));
     findings.push(disk(store.root()));
     findings.extend(cache(&store, arguments.clean)?);
+    if arguments.executor == Some(Executor::Slurm) {
+        let asked = match &arguments.sweep {
+            Some(file) => Workspace::open(file, &arguments.places, None, Inputs::MayLack)?.sweep.run.slurm,
+            None => None,
+        };
+        findings.extend(cluster::findings(store.root(), &asked.unwrap_or_default())?);
+    }
     let missing = findings.iter().filter(|f| !f.good).count();
     for finding in findings {
         print(&format!("{}  {}", if finding.good { "ok     " } else { "missing" }, finding.what))?;
@@ -238,7 +255,7 @@ fn cache(store: &Store, clean: bool) -> Result<Vec<Finding>> {
     let what = format!("{} checkpoints and models that no run needs, {size}: {}", left.len(), counted.join(", "));
     if clean {
         // Nobody may be about to write what looks left over.
-        let _lock = take_lock(store, "doctor", None, false)?;
+        let _lock = take_lock(store, "doctor", None, Beside::Nobody)?;
         left.iter().for_each(super::disk::remove);
         findings.push(good(format!("removed {what}")));
     } else {

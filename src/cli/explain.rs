@@ -17,7 +17,7 @@ use super::{Exit, Places, Refusal, duration, print};
 use crate::kept::Kept;
 use crate::plan::{Run, RunId};
 use crate::record::control::{self, Request};
-use crate::record::live::{Seen, Verdict};
+use crate::record::live::{Seen, Slot, Verdict};
 use crate::record::log::{self, Event, What};
 use crate::record::shard::Shard;
 use crate::record::store::Store;
@@ -113,7 +113,11 @@ fn now(store: &Store, which: &Which, record: Option<&Record>) -> Result<Vec<Stri
     let mut said = Vec::new();
     for (sweep, _) in &which.sweeps {
         let all = store.seen(sweep, &holders);
-        let takes = |seen: &&Seen| seen.live.shard.is_none_or(|shard| shard.takes(id));
+        let takes = |seen: &&Seen| {
+            let has_it = seen.live.slots.iter().flat_map(Slot::runs).any(|run| run.id == *id);
+            // Of jobs of a cluster only one that has the run knows of it.
+            has_it || (seen.live.job.is_none() && seen.live.shard.is_none_or(|shard| shard.takes(id)))
+        };
         let at_work: Vec<&Seen> = all.iter().filter(|seen| seen.verdict.is_at_work()).collect();
         let Some(seen) = at_work.iter().copied().find(takes) else {
             if let Some(seen) = at_work.first() {

@@ -48,7 +48,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let which = which::find(&store, &arguments.run)?;
     let sweeps: Vec<String> = which.sweeps.iter().map(|(name, _)| name.clone()).collect();
     let id = which.id;
-    let mut tail = Tail::new(store.run_folder(&id).join("log.txt"));
+    let path = || store.present_folder(sweeps.iter().map(String::as_str), &id).join("log.txt");
+    let mut tail = Tail::new(path());
     if let Some(lines) = arguments.lines {
         tail.skip_to_last(lines)?;
     }
@@ -58,6 +59,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         // Before the log: what is written until a run ends is there once it has ended.
         let standing = standing(&store, &id, &sweeps)?;
         let mut is_there = true;
+        // On a cluster the folder of a copy becomes the run's.
+        tail.go_to(path());
         loop {
             let bytes = match tail.look()? {
                 Words::Nothing => {
@@ -111,7 +114,7 @@ fn standing(store: &Store, id: &RunId, sweeps: &[String]) -> Result<Standing> {
     for sweep in sweeps {
         let seen = store.seen(sweep, &holders);
         for live in seen.iter().filter(|seen| seen.verdict.is_at_work()).map(|seen| &seen.live) {
-            if live.slots.iter().any(|slot| slot.run.as_ref().is_some_and(|run| run.id == *id)) {
+            if live.slots.iter().any(|slot| slot.runs().any(|run| run.id == *id)) {
                 return Ok(Standing::Open);
             }
             if live.shard.is_some_and(|shard| !shard.takes(id)) {

@@ -23,6 +23,7 @@ mod models;
 mod notify;
 mod overlaps;
 mod past;
+mod pilot;
 mod plan;
 mod predict;
 pub mod progress;
@@ -110,6 +111,9 @@ enum Command {
     Methods(methods::Arguments),
     /// List the families of models, known checkpoints with their sizes, and what is on this machine
     Models(models::Arguments),
+    /// Train runs of a sweep as a job of a cluster; called by the scripts of `sweep run --executor slurm`
+    #[command(hide = true)]
+    Pilot(pilot::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
@@ -164,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::main(&arguments),
         Command::Methods(arguments) => methods::main(&arguments),
         Command::Models(arguments) => models::main(&arguments),
+        Command::Pilot(arguments) => pilot::main(&arguments),
         Command::Completions(arguments) => completions::main::<Arguments>(&arguments),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! `sweep run FILE`: train what is missing.
 
+mod on_cluster;
 mod screen;
 mod summary;
 
@@ -21,13 +22,14 @@ use super::{
 use crate::device::Device;
 use crate::plan::{self, Run, RunId};
 use crate::protocol::Job;
-use crate::record::lock::{Lock, LockError};
+use crate::record::lock::{Beside, Lock, LockError};
 use crate::record::process::Process;
 use crate::record::shard::Shard;
 use crate::record::store::{Manifest, Store};
 use crate::record::{Class, Failure};
 use crate::schedule::local::{self, Director, Interrupts, Options};
 use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
+use crate::spec::cluster::{self, Executor};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
 use screen::{Screen, write_frames};
 use summary::{news, nothing_line, share_line, summary_line};
@@ -71,6 +73,15 @@ pub struct Arguments {
     /// Go on though another machine's coordinator seems to be alive and its lock cannot be seen
     #[arg(long)]
     take_over: bool,
+    /// Train here, or as jobs of a cluster: local, slurm or command [default: the sweep file's, else local]
+    #[arg(long, value_name = "WHERE")]
+    executor: Option<Executor>,
+    /// On a cluster: one job for run after run (pilot), or a task for each (array) [default: by how long a run takes]
+    #[arg(long, value_name = "HOW")]
+    jobs: Option<cluster::Mode>,
+    /// On a cluster: submit, and leave; the same command comes back to its jobs
+    #[arg(long)]
+    detach: bool,
     /// Say what would be trained, and where; start nothing
     #[arg(long)]
     dry_run: bool,
@@ -119,11 +130,18 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     }
     workspace.check_data()?;
     let worker = devices::worker_program()?;
+    let executor = arguments.executor.unwrap_or(workspace.sweep.run.executor);
+    if executor != Executor::Local {
+        return on_cluster::go(arguments, wanted, &workspace, executor, &interrupts);
+    }
+    if arguments.detach {
+        return Err(Refusal("--detach is for jobs of a cluster: --executor slurm".to_owned()).into());
+    }
     let found = devices::find(&worker, arguments.devices.as_deref(), &workspace.sweep.run)?;
     let (name, store) = (&workspace.sweep.name, &workspace.store);
     // Before the records are read: another sweep may be about to add to them.
-    let lock =
-        if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, arguments.take_over)?) };
+    let beside = if arguments.take_over { Beside::Anybody } else { Beside::Nobody };
+    let lock = if arguments.dry_run { None } else { Some(take_lock(store, name, arguments.shard, beside)?) };
     let (past, rule) = (past(&workspace)?, early::Early::of(&workspace)?);
     let judged = judge(&workspace, &past, rule.as_ref());
     // Two modes of one sweep may be one run under two names.
@@ -149,19 +167,7 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         return Ok(Exit::Done);
     }
 
-    let manifest = Manifest {
-        format: crate::record::FORMAT,
-        name: name.clone(),
-        question: workspace.sweep.question.clone(),
-        tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
-        select: workspace.sweep.select,
-        paper: workspace.sweep.paper.clone(),
-        models: workspace.origins.clone(),
-        stop: workspace.sweep.stop.clone(),
-        examples: workspace.examples.clone(),
-        runs: &workspace.runs,
-    };
-    let is_new = store.write_manifest(&manifest)?;
+    let is_new = store.write_manifest(&manifest(&workspace))?;
     if to_do.is_empty() && !is_new {
         if let Wanted::Failed(_) = wanted {
             print("no run failed like that; nothing to do again")?;
@@ -200,8 +206,15 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
         Some(rule) => rule.director(&workspace, is_again, tickets),
         None => (None, tickets),
     };
-    let options =
-        Options { worker, slots, commit: env!("SWEEP_COMMIT").to_owned(), limits, interrupts, shard: arguments.shard };
+    let options = Options {
+        worker,
+        slots,
+        commit: env!("SWEEP_COMMIT").to_owned(),
+        limits,
+        interrupts,
+        shard: arguments.shard,
+        job: None,
+    };
     let shown: Vec<(&RunId, &Run)> = to_do.iter().map(|j| (j.id, j.run)).collect();
     let progress = progress::Progress::new(&shown);
     let labels = plan::labels(shown.iter().copied());
@@ -251,6 +264,22 @@ pub fn go(arguments: &Arguments, wanted: &Wanted) -> Result<Exit> {
     })
 }
 
+/// What the results folder is told of a sweep.
+fn manifest(workspace: &Workspace) -> Manifest<&Vec<(RunId, Run)>> {
+    Manifest {
+        format: crate::record::FORMAT,
+        name: workspace.sweep.name.clone(),
+        question: workspace.sweep.question.clone(),
+        tune: workspace.sweep.tune.iter().map(|a| a.name.clone()).collect(),
+        select: workspace.sweep.select,
+        paper: workspace.sweep.paper.clone(),
+        models: workspace.origins.clone(),
+        stop: workspace.sweep.stop.clone(),
+        examples: workspace.examples.clone(),
+        runs: &workspace.runs,
+    }
+}
+
 /// What the sweep wants of its devices, and why the CPU gets as many workers as it does.
 fn wish<'a>(
     arguments: &Arguments,
@@ -287,8 +316,8 @@ fn limits(arguments: &Arguments, run: &RunTable, runs: usize) -> Limits {
     }
 }
 
-pub fn take_lock(store: &Store, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock> {
-    Lock::take(store.root(), sweep, shard, take_over).map_err(|error| match error {
+pub fn take_lock(store: &Store, sweep: &str, shard: Option<Shard>, beside: Beside) -> Result<Lock> {
+    Lock::take(store.root(), sweep, shard, beside).map_err(|error| match error {
         LockError::Io(error) => error,
         held => Refusal(held.to_string()).into(),
     })
@@ -320,5 +349,6 @@ pub fn job(workspace: &Workspace, judged: &Judged) -> Result<Job> {
             Duration::ZERO => None,
             every => Some(every.as_secs_f64()),
         },
+        copy: None,
     })
 }

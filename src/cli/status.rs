@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use super::workspace::results_root;
 use super::{Exit, Places, duration, early, print};
 use crate::plan::RunId;
-use crate::record::live::{Live, Seen, Verdict};
+use crate::record::live::{EngineJob, Live, Seen, Verdict};
 use crate::record::lock::Holder;
 use crate::record::store::Store;
 use tally::Tally;
@@ -126,9 +126,10 @@ fn phrase(seen: &Seen, is_left: bool) -> Option<String> {
         Verdict::Running { silent } => {
             let live = &seen.live;
             let running = live.slots.iter().filter(|slot| slot.run.is_some()).count();
-            let mut what = match &live.held {
-                Some(why) => format!("paused: {why}"),
-                None => format!("{running} running"),
+            let mut what = match (&live.held, &live.engine) {
+                (Some(why), _) => format!("paused: {why}"),
+                (None, Some(engine)) => format!("jobs of {engine}: {}", jobs(&live.jobs)),
+                (None, None) => format!("{running} running"),
             };
             if let Some(left) = live.seconds_left {
                 what += &format!(", about {} left", duration(left));
@@ -149,7 +150,25 @@ fn phrase(seen: &Seen, is_left: bool) -> Option<String> {
         }
         Verdict::Died { .. } | Verdict::Ended { .. } => return None,
     };
-    Some(share(*shard) + &what)
+    Some(match &seen.live.job {
+        Some(job) => format!("job {job}: {what}"),
+        None => share(*shard) + &what,
+    })
+}
+
+/// `101_0 RUNNING on n1, 101_1 PENDING (Resources)`.
+fn jobs(jobs: &[EngineJob]) -> String {
+    /// So many are named.
+    const MOST: usize = 8;
+    let one = |job: &EngineJob| {
+        let node = job.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
+        format!("{} {}{node}", job.id, job.state)
+    };
+    let mut said: Vec<String> = jobs.iter().take(MOST).map(one).collect();
+    if jobs.len() > MOST {
+        said.push(format!("and {} more", jobs.len() - MOST));
+    }
+    if said.is_empty() { "none".to_owned() } else { said.join(", ") }
 }
 
 pub fn main(arguments: &Arguments) -> Result<Exit> {

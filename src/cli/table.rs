@@ -13,13 +13,14 @@ use crate::frame::{
     Analysis, Study, Table, analyse, comparisons_csv, comparisons_table, csv_bytes, main_table, overall_table,
     published_table, settings_table,
 };
+use crate::report::cell_cost_table;
 use crate::spec::fault::suggestion;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The sweep file, or the name of a sweep in the results folder
     sweep: PathBuf,
-    /// main, settings, comparisons, overall or published [default: main]
+    /// main, settings, comparisons, overall, cost or published [default: main]
     name: Option<String>,
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Txt)]
@@ -64,7 +65,7 @@ struct Made {
 
 const NO_RECORD: &str = "no run is recorded yet; `sweep status` says how far sweeps are";
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "main",
         what: "a mode, each at its best setting; then the differences to the reference",
@@ -83,6 +84,12 @@ const KINDS: [Kind; 5] = [
         what: "a mode over its tasks",
         make: overall_of,
         nothing: "no mode has scores on two tasks",
+    },
+    Kind {
+        name: "cost",
+        what: "a task and mode, with the time and GPU-hours of its runs",
+        make: cost_of,
+        nothing: NO_RECORD,
     },
     Kind {
         name: "published",
@@ -137,6 +144,10 @@ fn comparisons_of(_: &Study, analysis: &Analysis) -> Result<Made> {
 
 fn overall_of(_: &Study, analysis: &Analysis) -> Result<Made> {
     as_shown(Some(overall_table(analysis)))
+}
+
+fn cost_of(study: &Study, _: &Analysis) -> Result<Made> {
+    as_shown(Some(cell_cost_table(&study.records)))
 }
 
 fn published_of(study: &Study, analysis: &Analysis) -> Result<Made> {

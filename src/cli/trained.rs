@@ -13,6 +13,7 @@ use crate::kept::Kept;
 use crate::model;
 use crate::plan::{After, Run, RunId};
 use crate::protocol::{Job, Opening, Order};
+use crate::record::lock::Beside;
 use crate::record::store::Store;
 use crate::record::{End, Record};
 use crate::schedule::local::{self, Interrupts, Options};
@@ -175,7 +176,7 @@ impl Source {
         let job = run::job(&workspace, &judged)?;
         let job = Job { keep: true, folder: beside.run_folder(&training), others: Vec::new(), log_every: 0, ..job };
         // The checkpoint of a training that is put aside, and θ, lie among the results.
-        let lock = run::take_lock(store, &workspace.sweep.name, None, false)?;
+        let lock = run::take_lock(store, &workspace.sweep.name, None, Beside::Nobody)?;
         let worker = devices::worker_program()?;
         let slot = devices::one_slot(&worker, self.device.as_deref(), &workspace.sweep.run)?;
         let options = Options {
@@ -185,6 +186,7 @@ impl Source {
             limits: Limits::default(),
             interrupts: Interrupts::from_signals()?,
             shard: None,
+            job: None,
         };
         let mut progress = super::progress::Progress::new(&[(&training, &run)]);
         let (tickets, name) = (vec![Ticket::new(training.clone())], &workspace.sweep.name);

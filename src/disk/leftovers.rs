@@ -33,7 +33,8 @@ pub fn leftovers(store: &Store, asked: &HashSet<RunId>) -> Vec<Leftover> {
             }
             continue;
         }
-        let id = RunId(name);
+        // `<id>.<copy>` is that of one copy of a run.
+        let id = RunId(name.split('.').next().unwrap_or_default().to_owned());
         match store.read(&id) {
             Ok(Some(record)) if is_over(&record.end) => add(path, "of a run that is over"),
             Ok(None) if !asked.contains(&id) => add(path, "of no sweep"),

@@ -42,9 +42,27 @@ pub struct Live {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
     pub slots: Vec<Slot>,
+    /// The job of a cluster that it is: `12_3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Of a coordinator that trains nothing itself: the engine in words, and its jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<EngineJob>,
     /// How it ended, in words; absent as long as it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+}
+
+/// A job as the engine tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineJob {
+    pub id: String,
+    /// The engine's words: `PENDING (Resources)`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +262,9 @@ mod tests {
             seconds_left: None,
             held: None,
             slots: vec![Slot { device: "cpu".into(), ..Slot::default() }],
+            job: None,
+            engine: None,
+            jobs: Vec::new(),
             ended: None,
         }
     }

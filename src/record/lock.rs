@@ -36,6 +36,16 @@ pub struct Lock {
     _files: Vec<File>,
 }
 
+/// Who may work on the same runs though no lock of theirs can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    Nobody,
+    /// Jobs of a cluster, by the coordinator that leads them.
+    Jobs,
+    /// The user says that whoever seems to be there is gone.
+    Anybody,
+}
+
 #[derive(Debug, Error)]
 pub enum LockError {
     #[error(
@@ -59,6 +69,11 @@ pub enum LockError {
         .holder.sweep, .holder.process.host, .holder.process.pid, .age
     )]
     Elsewhere { holder: Box<Holder>, age: f64 },
+    #[error(
+        "job {job} of a cluster trains runs of sweep `{sweep}` on these results, on {host}. `sweep run … --executor slurm` \
+         goes on with its jobs, `sweep cancel --all {sweep}` stops them."
+    )]
+    OnCluster { sweep: String, job: String, host: String },
     #[error("another `sweep` is just starting on these results. Wait a moment and try again.")]
     HeldByUnknown,
     #[error("{0:#}")]
@@ -71,11 +86,11 @@ fn of_share(holder: &Holder) -> String {
 
 impl Lock {
     /// Takes the right to do a sweep's runs, or a share of them. Where the file system knows no locks, a coordinator of
-    /// another machine shows by its heartbeat; `take_over` does not look for that.
+    /// another machine shows by its heartbeat, and jobs of a cluster by theirs; `beside` says which of them are no hindrance.
     ///
     /// # Errors
     /// Another process holds it, or the folder cannot be written.
-    pub fn take(root: &Path, sweep: &str, shard: Option<Shard>, take_over: bool) -> Result<Lock, LockError> {
+    pub fn take(root: &Path, sweep: &str, shard: Option<Shard>, beside: Beside) -> Result<Lock, LockError> {
         make_folder(root).map_err(LockError::Io)?;
         failpoint::pass("lock");
         let whole = root.join(".lock");
@@ -99,8 +114,8 @@ impl Lock {
                 }
             }
         }
-        if !take_over {
-            look_elsewhere(root, shard)?;
+        if beside != Beside::Anybody {
+            look_elsewhere(root, shard, beside)?;
         }
         let process = Process::own();
         let started = format!("{:.0}", jiff::Timestamp::now());
@@ -128,16 +143,22 @@ impl LockError {
 }
 
 /// Refuses where a coordinator of another machine gave a sign of life a moment ago, and its runs are not others.
-fn look_elsewhere(root: &Path, shard: Option<Shard>) -> Result<(), LockError> {
+fn look_elsewhere(root: &Path, shard: Option<Shard>, beside: Beside) -> Result<(), LockError> {
     let store = Store::new(root);
     for sweep in store.sweeps().map_err(LockError::Io)? {
         for seen in store.seen(&sweep, &[]) {
             let theirs = seen.live.shard;
-            let is_apart = shard.zip(theirs).is_some_and(|(own, other)| own.of() == other.of() && own != other);
-            if let Verdict::Elsewhere { age } = seen.verdict
-                && seen.verdict.is_at_work()
-                && !is_apart
-            {
+            let is_apart = shard.zip(theirs).is_some_and(|(own, other)| own.is_apart(other));
+            if !seen.verdict.is_at_work() || is_apart {
+                continue;
+            }
+            if seen.live.job.is_some() && beside == Beside::Jobs {
+                continue;
+            }
+            if let Some(job) = seen.live.job {
+                return Err(LockError::OnCluster { sweep, job, host: seen.live.process.host });
+            }
+            if let Verdict::Elsewhere { age } = seen.verdict {
                 let (process, started) = (seen.live.process, seen.live.started);
                 let holder = Holder { process, sweep, shard: theirs, started };
                 return Err(LockError::Elsewhere { holder: Box::new(holder), age });
@@ -219,7 +240,7 @@ mod tests {
     use super::*;
 
     fn take(root: &Path, sweep: &str, shard: &str) -> Result<Lock, LockError> {
-        Lock::take(root, sweep, (!shard.is_empty()).then(|| shard.parse().unwrap()), false)
+        Lock::take(root, sweep, (!shard.is_empty()).then(|| shard.parse().unwrap()), Beside::Nobody)
     }
 
     #[test]
@@ -296,6 +317,9 @@ mod tests {
             seconds_left: None,
             held: None,
             slots: Vec::new(),
+            job: None,
+            engine: None,
+            jobs: Vec::new(),
             ended: None,
         };
         live::write(&store, &there).unwrap();
@@ -304,7 +328,7 @@ mod tests {
             assert!(error.contains("running on far away (process 7;") && error.contains("--take-over"), "{error}");
         }
         take(store.root(), "glue", "2/2").unwrap();
-        Lock::take(store.root(), "glue", None, true).unwrap();
+        Lock::take(store.root(), "glue", None, Beside::Anybody).unwrap();
         there.ended = Some("all runs have a record".into());
         live::write(&store, &there).unwrap();
         take(store.root(), "glue", "").unwrap();

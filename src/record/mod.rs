@@ -1,6 +1,7 @@
 //! What one run leaves: a record, whichever way it ended, and where records lie.
 
 pub mod analysis;
+pub mod attempt;
 pub mod bulk;
 pub mod control;
 mod failure;
@@ -180,6 +181,9 @@ pub struct Provenance {
     /// `seconds` are then its even share of what they took, and memory is that of the whole program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<RunId>,
+    /// The job of a cluster that trained it, and its node: `12_3 on n1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// What a record need not say.

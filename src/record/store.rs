@@ -101,6 +101,16 @@ impl Store {
         read_json(&self.record_path(id), "Delete this file, and `sweep run` does the run again; or restore it.")
     }
 
+    /// Puts a record into another folder than its run's.
+    pub(super) fn write_into(&self, folder: &Path, record: &Record) -> Result<()> {
+        replace_json(&folder.join("record.json"), record)
+    }
+
+    /// The record in another folder than its run's.
+    pub(super) fn read_from(&self, folder: &Path) -> Result<Option<Record>> {
+        read_json(&folder.join("record.json"), "Delete this file.")
+    }
+
     /// The ids of the runs that have a folder, sorted.
     ///
     /// # Errors
@@ -246,7 +256,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Says what an error of the file system means to the user, and what to do.
-pub(super) fn explain(error: io::Error, path: &Path) -> anyhow::Error {
+pub fn explain(error: io::Error, path: &Path) -> anyhow::Error {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             ": no space left. Make room (the folder `cache` of the results can go) and start again"
@@ -288,7 +298,7 @@ fn read_json<T: DeserializeOwned>(path: &Path, mend: &str) -> Result<Option<T>> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
 
@@ -308,7 +318,7 @@ mod tests {
         }
     }
 
-    fn record(seed: u64) -> Record {
+    pub fn record(seed: u64) -> Record {
         let run = run(seed);
         let end = End::Failed(Failure::Diverged { step: 7 });
         Record { format: FORMAT, id: run.id(), run, end, made: Provenance::default() }

@@ -52,23 +52,32 @@ impl Cost {
 
 /// A row for each mode in order of appearance, and one for all; empty without records.
 pub fn cost_table(records: &[Record]) -> Table {
-    let mut modes: Vec<&str> = Vec::new();
-    let mut costs: BTreeMap<&str, Cost> = BTreeMap::new();
+    table(records, "mode", "all modes", |record| record.run.mode.clone())
+}
+
+/// The same for each task and mode.
+pub fn cell_cost_table(records: &[Record]) -> Table {
+    table(records, "cell", "all cells", |record| format!("{} · {}", record.run.task.name, record.run.mode))
+}
+
+fn table(records: &[Record], heading: &str, of_all: &str, name: impl Fn(&Record) -> String) -> Table {
+    let mut names: Vec<String> = Vec::new();
+    let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
     let mut all = Cost::default();
     for record in records {
-        let mode = record.run.mode.as_str();
-        if !costs.contains_key(mode) {
-            modes.push(mode);
+        let name = name(record);
+        if !costs.contains_key(&name) {
+            names.push(name.clone());
         }
-        costs.entry(mode).or_default().add(record);
+        costs.entry(name).or_default().add(record);
         all.add(record);
     }
-    let mut rows: Vec<Vec<String>> = modes.iter().filter_map(|mode| Some(costs.remove(mode)?.row(mode))).collect();
+    let mut rows: Vec<Vec<String>> = names.iter().filter_map(|name| Some(costs.remove(name)?.row(name))).collect();
     if rows.len() > 1 {
-        rows.push(all.row("all modes"));
+        rows.push(all.row(of_all));
     }
     Table {
-        columns: ["mode", "runs", "seconds a run (median)", "time in all", "GPU-hours", "peak memory (MiB)"]
+        columns: [heading, "runs", "seconds a run (median)", "time in all", "GPU-hours", "peak memory (MiB)"]
             .map(str::to_owned)
             .to_vec(),
         headings: 1,
@@ -102,5 +111,7 @@ mod tests {
         assert_eq!(rows[1], ["child-f", "1", "1800.0", "30 min 0 s", "0.50", "812"]);
         assert_eq!(rows[2], ["all modes", "4", "25.0", "31 min 0 s", "0.50", "812"]);
         assert!(cost_table(&[]).rows.is_empty());
+        let cells: Vec<String> = cell_cost_table(&records).rows.into_iter().map(|row| row[0].text.clone()).collect();
+        assert_eq!(cells, ["rte · vanilla", "rte · child-f", "all cells"]);
     }
 }

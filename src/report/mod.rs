@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use askama::Template;
 
 pub use crate::frame::Study;
+pub use cost::cell_cost_table;
 
 use crate::figure::{Data, FIGURES, Made, Picture};
 use crate::frame::{

@@ -27,6 +27,11 @@ impl<'a> Orders<'a> {
     /// Takes away what was left to coordinators that are gone; `living` are the others that work on this sweep.
     pub fn new(store: &'a Store, sweep: &'a str, living: &[Process]) -> Orders<'a> {
         control::sweep_out(store, sweep, living);
+        Orders::of_one_among_many(store, sweep)
+    }
+
+    /// The same beside others, whose letters stay.
+    pub fn of_one_among_many(store: &'a Store, sweep: &'a str) -> Orders<'a> {
         Orders { store, sweep, own: Process::own(), looked: None, ending: HashMap::new() }
     }
 

@@ -48,11 +48,23 @@ impl<'a> Keeper<'a> {
             seconds_left: None,
             held: None,
             slots,
+            job: None,
+            engine: None,
+            jobs: Vec::new(),
             ended: None,
         };
         let mut keeper = Keeper { store, label, live, written: Instant::now(), is_news: true };
         keeper.write();
         keeper
+    }
+
+    /// The same, of a job of a cluster.
+    pub fn of_job(mut self, job: &str) -> Keeper<'a> {
+        self.live.job = Some(job.to_owned());
+        let host = self.live.process.host.clone();
+        self.live.slots.iter_mut().for_each(|slot| slot.device = format!("{}@{host}", slot.device));
+        self.write();
+        self
     }
 
     /// A run in words.

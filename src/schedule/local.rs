@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct Options {
     pub interrupts: Interrupts,
     /// The share of the runs that this coordinator does, where others do the rest at the same time.
     pub shard: Option<Shard>,
+    /// The job of a cluster that it is, and its node, for the records.
+    pub job: Option<String>,
 }
 
 /// How often the user asked to stop: once lets running runs reach a checkpoint, twice stops at once.
@@ -71,6 +73,22 @@ impl Interrupts {
             unsafe { signal_hook::low_level::register(signal, count_up) }.context("cannot listen for Ctrl-C")?;
         }
         Ok(interrupts)
+    }
+
+    /// Counts another signal too, and tells afterwards whether it came.
+    ///
+    /// # Errors
+    /// The system does not let us listen.
+    pub fn also(&self, signal: libc::c_int) -> Result<Arc<AtomicBool>> {
+        let (count, came) = (self.0.clone(), Arc::new(AtomicBool::new(false)));
+        let told = came.clone();
+        let count_up = move || {
+            told.store(true, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        // SAFETY: atomic operations are async-signal-safe.
+        unsafe { signal_hook::low_level::register(signal, count_up) }.context("cannot listen for a signal")?;
+        Ok(came)
     }
 
     /// Asks to stop, as Ctrl-C does.
@@ -393,21 +411,35 @@ impl Driver<'_, '_> {
             made.version = env!("CARGO_PKG_VERSION").to_owned();
             made.commit = self.options.commit.clone();
         }
+        made.job.clone_from(&self.options.job);
         if made.started.is_empty() {
             made.started = self.started.get(id).cloned().unwrap_or_else(now);
         }
-        let run = match self.running.get(id) {
-            Some(running) => running.job.run.clone(),
-            None => (self.job)(id)?.run,
-        };
         let goes_on = !matches!(&end, End::Done(_) | End::Failed(Failure::Diverged { .. }));
-        let cache = self.running.get(id).map(|running| running.job.cache.clone()).filter(|_| !goes_on);
-        let record = Record { format: FORMAT, id: id.clone(), run, end, made };
+        let job = self.running.get(id).map(|running| running.job.clone());
+        let job = job.map_or_else(|| (self.job)(id), Ok)?;
+        let record = Record { format: FORMAT, id: id.clone(), run: job.run.clone(), end, made };
         let store = self.store;
-        self.when_there_is_room(|_| store.write(&record))?;
+        match job.copy {
+            None => self.when_there_is_room(|_| store.write(&record))?,
+            Some(_) => self.when_there_is_room(|driver| driver.publish(&record, &job.folder))?,
+        }
         // Not before the record is there: a kill in between must not cost the run.
-        if let Some(cache) = cache {
-            remove_checkpoints(&cache, &id.0);
+        if !goes_on && self.running.contains_key(id) {
+            remove_checkpoints(&job.cache, &job.checkpoints());
+        }
+        Ok(())
+    }
+
+    /// Makes the folder of a copy the run's, unless another copy was first.
+    fn publish(&mut self, record: &Record, folder: &Path) -> Result<()> {
+        if !self.store.publish(record, folder)? {
+            let said = format!(
+                "run {:.10} was ended by another copy before; what this one found lies in {}",
+                record.id,
+                folder.display()
+            );
+            self.observer.note(&Note::Warning(said));
         }
         Ok(())
     }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::RunId;
 
 /// A run that waits, with all that the scheduler need know of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     pub id: RunId,
     /// 1 for the first attempt.
@@ -57,7 +59,7 @@ impl Ticket {
 }
 
 /// What is made easier for a run that found too little memory. Each step includes those before it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Ease {
     #[default]
     None,

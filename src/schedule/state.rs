@@ -134,6 +134,11 @@ impl State {
         self.held.as_deref()
     }
 
+    /// Whether nothing starts any more.
+    pub fn is_stopping(&self) -> bool {
+        self.draining.is_some()
+    }
+
     /// Whether a run is under way.
     pub fn is_running(&self, id: &RunId) -> bool {
         self.slots.iter().flat_map(Slot::runs).any(|running| running.ticket.id == *id)

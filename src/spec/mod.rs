@@ -2,6 +2,7 @@
 //! allowed. No I/O here: what exists on this machine is told by `Known`.
 
 mod axis;
+pub mod cluster;
 pub mod fault;
 pub mod filter;
 mod mode;

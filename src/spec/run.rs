@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use jiff::SignedDuration;
 use toml::de::DeValue;
 
+use super::cluster::{self, Commands, Executor, Slurm};
 use super::fault::{Fault, suggestion};
 use super::number::{Domain, Number, Standard, Value};
 use super::table::{Entry, Table, checked, kind, value};
@@ -47,6 +48,9 @@ pub struct RunTable {
     pub tensorboard: bool,
     pub results: Option<String>,
     pub reports: Option<String>,
+    pub executor: Executor,
+    pub slurm: Option<Slurm>,
+    pub command: Option<Commands>,
 }
 
 /// Worker processes on one device.
@@ -137,6 +141,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// `[run]` of a sweep file.
 pub(super) fn read(table: Table) -> RunTable {
+    let (executor, slurm, command) = cluster::executor(&table);
     let run = RunTable {
         devices: devices(&table),
         slots_per_device: slots(&table),
@@ -158,6 +163,9 @@ pub(super) fn read(table: Table) -> RunTable {
         tensorboard: super::stages::flag(&table, "tensorboard").unwrap_or(false),
         results: table.text("results"),
         reports: table.text("reports"),
+        executor,
+        slurm,
+        command,
     };
     table.finish();
     run
@@ -221,7 +229,7 @@ fn fuse(table: &Table) -> Option<u32> {
 }
 
 /// One of a few words.
-fn word<T: Copy>(table: &Table, key: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(table: &Table, key: &str, words: &[(&str, T)]) -> Option<T> {
     let text = table.text(key)?;
     let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     if found.is_none() {
@@ -301,7 +309,7 @@ fn min_free(table: &Table) -> Option<u64> {
     }
 }
 
-fn wrong<T>(table: &Table, key: &str, title: String, help: String) -> Option<T> {
+pub(super) fn wrong<T>(table: &Table, key: &str, title: String, help: String) -> Option<T> {
     let entry = table.get(key)?;
     table.faults().add(Fault::new(entry.span(), title, format!("this is {}", kind(entry.get_ref()))).help(help));
     None

@@ -124,10 +124,11 @@ impl<'a, 'f> Table<'a, 'f> {
         self.table_written(key, &format!("[{key}]"))
     }
 
-    fn table_written(&self, key: &str, written: &str) -> Option<Table<'a, 'f>> {
+    /// The table under a key, with the name under which people write it: `[run.slurm]`.
+    pub fn table_written(&self, key: &str, written: &str) -> Option<Table<'a, 'f>> {
         let entry = self.get(key)?;
         match entry.get_ref() {
-            DeValue::Table(inner) => Some(Table::new(format!("[{key}]"), inner, self.faults)),
+            DeValue::Table(inner) => Some(Table::new(written, inner, self.faults)),
             other => self.wrong(key, entry.span(), kind(other), &format!("a table, written {written}")),
         }
     }

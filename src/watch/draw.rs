@@ -66,7 +66,11 @@ fn draw_head(app: &App, frame: &mut Frame, area: Rect) {
     let at_work = app.at_work();
     let mut who = at_work.iter().map(|seen| {
         let live = &seen.live;
-        let share = live.shard.map_or_else(String::new, |shard| format!("share {shard}, "));
+        let share = match (&live.job, live.shard) {
+            (Some(job), _) => format!("job {job}, "),
+            (None, Some(shard)) => format!("share {shard}, "),
+            (None, None) => String::new(),
+        };
         let silent = match seen.verdict {
             Verdict::Running { silent: Some(age) } | Verdict::Elsewhere { age } => {
                 format!(", silent for {}", clock(age))

@@ -33,6 +33,11 @@ impl Tail {
         Tail { path: path.into(), inode: None, at: 0 }
     }
 
+    /// The file has another name now; if it is another file, that is noticed.
+    pub fn go_to(&mut self, path: impl Into<PathBuf>) {
+        self.path = path.into();
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

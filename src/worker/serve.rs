@@ -192,7 +192,7 @@ fn places(job: &Job) -> Places {
         masks: job.masks.clone(),
         log_every: job.log_every,
         scores_at_end: job.scores_at_end,
-        id: job.id.0.clone(),
+        id: job.checkpoints(),
         until: job.until,
     }
 }

@@ -36,7 +36,7 @@ fn ends(sandbox: &Sandbox) -> Vec<(String, String)> {
 }
 
 /// Every file of the report, without the words of workers, which name their processes.
-fn report(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
+pub fn report(sandbox: &Sandbox) -> BTreeMap<String, Vec<u8>> {
     for record in sandbox.records() {
         let id = record["id"].as_str().expect("an id");
         let _ = std::fs::remove_file(sandbox.path(&format!("results/runs/{id}/log.txt")));

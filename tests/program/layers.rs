@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["method"]),
     ("stats", &[]),
     ("protocol", &["plan", "record", "task"]),
+    ("cluster", &["disk", "failpoint", "plan", "protocol", "record", "schedule", "spec"]),
     ("schedule", &["device", "disk", "failpoint", "plan", "protocol", "record", "stop"]),
     ("stop", &["plan", "record", "stats"]),
     ("frame", &["plan", "record", "stats", "stop"]),

@@ -2,6 +2,7 @@
 
 mod benches;
 mod checkpoints;
+mod cluster;
 mod commands;
 mod crash_matrix;
 mod devices;
@@ -23,6 +24,7 @@ mod pty;
 mod readme;
 mod records;
 mod sandbox;
+mod slurm;
 mod stages;
 mod terminal;
 mod trackers;

@@ -49,6 +49,9 @@ fn facts() -> Facts {
         seconds_left: Some(750.0),
         held: None,
         slots: vec![slot(running(6, 40)), slot(running(7, 0))],
+        job: None,
+        engine: None,
+        jobs: Vec::new(),
         ended: None,
     };
     let labels = labels(runs.iter().map(|(id, run)| (id, run)));

@@ -68,7 +68,7 @@ pub fn train(
     }
     passes.encoder.config.dropout = first.subject.encoder.config.dropout;
     let mut on_the_way = vec![true; trainees.len()];
-    let group: Vec<RunId> = trainees.iter().map(|trainee| RunId(trainee.places.id.clone())).collect();
+    let group: Vec<RunId> = trainees.iter().map(|trainee| trainee.run.id()).collect();
     for trainee in &mut trainees {
         trainee.listener.beside(&group);
         trainee.start();

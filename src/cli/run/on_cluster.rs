@@ -1,0 +1,418 @@
+//! `sweep run --executor slurm`: the same sweep as jobs of a cluster.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::super::fuse::Fusible;
+use super::super::plan::{Judged, judge, past};
+use super::super::workspace::Workspace;
+use super::super::{Exit, Refusal, complain, disk, duration, print, work};
+use super::screen::write_frames;
+use super::{Arguments, STALL, Wanted, job, manifest, take_lock};
+use crate::cluster::batch::{Batch, Entry, Terms};
+use crate::cluster::lead::{Finish, Lead, Look, Script, Wish, cancel};
+use crate::cluster::slurm::{self, Slurm, quoted};
+use crate::cluster::template::{self, Template};
+use crate::cluster::{Engine, State, Submit};
+use crate::plan;
+use crate::record::control::{self, Answer, Request};
+use crate::record::live::{self, Counts, EngineJob, Live};
+use crate::record::lock::Beside;
+use crate::record::process::Process;
+use crate::record::store::Store;
+use crate::schedule::Interrupts;
+use crate::spec::Slots;
+use crate::spec::cluster::{Executor, Jobs, Mode};
+
+/// Of a job, where the sweep file does not say.
+const TIME: Duration = Duration::from_secs(4 * 3600);
+const AT_ONCE: u32 = 8;
+/// From this length of a run on, each has a job of its own.
+const LONG: f64 = 20.0 * 60.0;
+/// How long before its end a job is told; a signal may come a minute early.
+const WARNING: Duration = Duration::from_secs(180);
+
+pub fn go(
+    arguments: &Arguments,
+    wanted: &Wanted,
+    workspace: &Workspace,
+    executor: Executor,
+    interrupts: &Interrupts,
+) -> Result<Exit> {
+    let (name, store, run) = (&workspace.sweep.name, &workspace.store, &workspace.sweep.run);
+    refuse(arguments, workspace)?;
+    let slurm = run.slurm.clone().unwrap_or_default();
+    let (engine, jobs): (Box<dyn Engine>, &Jobs) = match (executor, &run.command) {
+        (Executor::Slurm, _) => (Box::new(Slurm::open().map_err(|no| Refusal(no.to_string()))?), &slurm.jobs),
+        (_, Some(commands)) => {
+            (Box::new(Template::new(commands).map_err(|no| Refusal(no.to_string()))?), &commands.jobs)
+        }
+        (_, None) => return Err(Refusal("executor = \"command\" needs a table [run.command]".to_owned()).into()),
+    };
+    let lock = if arguments.dry_run { None } else { Some(take_lock(store, name, None, beside(arguments))?) };
+    let past = past(workspace)?;
+    let judged = judge(workspace, &past, None);
+    let mut seen = HashSet::new();
+    let mut to_do: Vec<&Judged> = judged.iter().filter(|j| wanted.takes(j)).filter(|j| seen.insert(j.id)).collect();
+    to_do.truncate(arguments.limit.unwrap_or(usize::MAX));
+
+    let batch = Batch::of(store, name);
+    let terms = terms(arguments, workspace, engine.as_ref(), jobs, &to_do, &batch)?;
+    let entries = entries(workspace, &to_do, &past, &terms)?;
+    let at_once = jobs.concurrency.unwrap_or(AT_ONCE);
+    let program = program(&batch)?;
+    let script = |script: &Script| -> String {
+        let line = format!("{program} --submission {}", script.number);
+        match (executor, &run.command) {
+            (Executor::Command, Some(commands)) => template::script(commands, &line),
+            _ => slurm::script(
+                &slurm,
+                &slurm::Call {
+                    name: script.name,
+                    program: &line,
+                    log: &absolute(&batch.log(script.number, "%a")),
+                    tasks: script.tasks,
+                    at_once: script.at_once,
+                    exclude: script.exclude,
+                    time: Duration::from_secs_f64(terms.seconds),
+                    warning: Duration::from_secs_f64(terms.warning),
+                },
+            ),
+        }
+    };
+    let how = match terms.mode {
+        Mode::Pilot => format!("jobs that take run after run (pilot), {at_once} at one time at most"),
+        Mode::Array => format!("a task of an array for each (array), {at_once} at one time at most"),
+    };
+    let time = duration(terms.seconds);
+    let plan = format!("{} runs on {}, by {how}, each {time} long at most", to_do.len(), terms.engine);
+    if arguments.dry_run {
+        for j in &to_do {
+            print(&format!("{:.10}  {:<13}  {}", j.id, j.reason.word(), j.run.label()))?;
+        }
+        print(&plan)?;
+        return dry_run(engine.as_ref(), &terms, &script, to_do.len() as u32, at_once);
+    }
+    let is_new = store.write_manifest(&manifest(workspace))?;
+    if to_do.is_empty() {
+        if is_new {
+            write_frames(store, name)?;
+        }
+        print("nothing to do: every run has a record")?;
+        return Ok(Exit::Done);
+    }
+    disk::check(&disk::estimate(workspace, &to_do, at_once as usize)?, workspace)?;
+    batch.write_terms(&terms)?;
+    batch.write_runs(&entries)?;
+    complain(&plan);
+
+    let mut screen = Screen::new(store, &batch, &terms, &entries);
+    let mut lead = Lead::new(engine.as_ref(), store, &batch, &terms, &entries, &script);
+    (lead.at_once, lead.is_detached) = (at_once, arguments.detach);
+    let finish = lead.lead(&mut |look| screen.show(look, interrupts));
+    screen.end(&match &finish {
+        Ok(finish) => in_words(finish),
+        Err(error) => format!("it could not go on: {error:#}"),
+    });
+    let kept = write_frames(store, name);
+    let finish = finish?;
+    kept?;
+    drop(lock);
+    summary(store, &entries, &finish, &batch, name)
+}
+
+fn beside(arguments: &Arguments) -> Beside {
+    if arguments.take_over { Beside::Anybody } else { Beside::Jobs }
+}
+
+/// What makes no sense on a cluster.
+fn refuse(arguments: &Arguments, workspace: &Workspace) -> Result<()> {
+    let why = if workspace.sweep.stop.is_some() {
+        "a rule of [stop] must see all runs of a sweep as they train, which jobs of a cluster do not let it; leave out \
+         [stop], or train on one machine"
+    } else if arguments.shard.is_some() {
+        "--shard splits runs among coordinators, and on a cluster one coordinator leads all jobs; leave it out"
+    } else if arguments.time_budget.is_some() {
+        "--time-budget is for one machine; on a cluster `time` in [run.slurm] says how long a job lasts"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal(why.to_owned()).into())
+}
+
+fn terms(
+    arguments: &Arguments,
+    workspace: &Workspace,
+    engine: &dyn Engine,
+    jobs: &Jobs,
+    to_do: &[&Judged],
+    batch: &Batch,
+) -> Result<Terms> {
+    let run = &workspace.sweep.run;
+    let before = batch.terms()?;
+    let seconds = jobs.time.unwrap_or(TIME).as_secs_f64();
+    let mut estimates: Vec<f64> = to_do.iter().filter_map(|j| j.estimate).collect();
+    estimates.sort_by(f64::total_cmp);
+    let by_length = match estimates.get(estimates.len() / 2) {
+        Some(median) if *median >= LONG => Mode::Array,
+        _ => Mode::Pilot,
+    };
+    let devices = match &arguments.devices {
+        Some(list) if list != "auto" => Some(list.split(',').map(|device| device.trim().to_owned()).collect()),
+        Some(_) => None,
+        None => run.devices.clone(),
+    };
+    let slots = match arguments.slots_per_device.or(run.slots_per_device) {
+        Some(Slots::Count(count)) => Some(count),
+        Some(Slots::Auto) | None => None,
+    };
+    Ok(Terms {
+        sweep: workspace.sweep.name.clone(),
+        // Jobs that were submitted under it are found by it.
+        name: before.map_or_else(|| new_name(&workspace.sweep.name), |before| before.name),
+        mode: arguments.jobs.or(jobs.mode).unwrap_or(by_length),
+        engine: engine.describe(),
+        seconds,
+        warning: WARNING.as_secs_f64().min(seconds / 3.0),
+        devices,
+        slots,
+        fuse: arguments.fuse.or(run.fuse).unwrap_or(1),
+        timeout: run.timeout.map(|time| time.as_secs_f64()),
+        stall: Some(run.stall.unwrap_or(STALL).as_secs_f64()),
+        oom_fails: run.oom_fails,
+    })
+}
+
+/// A name that no other sweep on the cluster has.
+fn new_name(sweep: &str) -> String {
+    let own = Process::own();
+    let text = format!("{}-{}-{}-{}", own.host, own.boot, own.pid, jiff::Timestamp::now());
+    format!("sweep-{sweep}-{:.8}", blake3::hash(text.as_bytes()).to_hex())
+}
+
+fn entries(
+    workspace: &Workspace,
+    to_do: &[&Judged],
+    past: &super::super::past::Past,
+    terms: &Terms,
+) -> Result<Vec<Entry>> {
+    let fusible = (terms.fuse > 1).then(|| Fusible::of(workspace));
+    let tickets = work::tickets(&workspace.sweep, to_do, &past.peaks, fusible.as_ref());
+    let labels = plan::labels(to_do.iter().map(|j| (j.id, j.run)));
+    let by_id: std::collections::HashMap<_, _> = to_do.iter().map(|j| (j.id, *j)).collect();
+    let entry = |ticket: crate::schedule::Ticket| -> Result<Entry> {
+        let judged = by_id.get(&ticket.id).ok_or_else(|| Refusal(format!("run {} is none of this call", ticket.id)))?;
+        let label = labels.get(&ticket.id).cloned().unwrap_or_default();
+        Ok(Entry { job: job(workspace, judged)?, label, ticket })
+    };
+    let mut entries = tickets.into_iter().map(entry).collect::<Result<Vec<Entry>>>()?;
+    // Higher priorities first; of equals the order of the plan.
+    entries.sort_by_key(|entry| -i64::from(entry.ticket.priority));
+    Ok(entries)
+}
+
+/// The line that becomes a job.
+fn program(batch: &Batch) -> Result<String> {
+    let own = std::env::current_exe()?;
+    Ok(format!(
+        "{} pilot {}",
+        quoted(&own.display().to_string()),
+        quoted(&absolute(&batch.folder).display().to_string())
+    ))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Prints a script as it would be submitted, and when it would begin.
+fn dry_run(
+    engine: &dyn Engine,
+    terms: &Terms,
+    script: &dyn Fn(&Script) -> String,
+    runs: u32,
+    at_once: u32,
+) -> Result<Exit> {
+    let tasks = match terms.mode {
+        Mode::Array => runs.min(engine.most_tasks()),
+        Mode::Pilot => runs.min(at_once),
+    };
+    if tasks == 0 {
+        return Ok(Exit::Done);
+    }
+    let name = format!("{}.1", terms.name);
+    let exclude = Vec::new();
+    let text = script(&Script { number: 1, name: &name, tasks, at_once: at_once.min(tasks), exclude: &exclude });
+    print(&format!("\nthe script:\n\n{text}"))?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("sweep.sh");
+    std::fs::write(&file, &text)?;
+    let order = Submit { name, script: file, tasks, at_once, exclude };
+    match engine.estimate(&order) {
+        Ok(estimate) => print(&format!("{estimate}; nothing was submitted"))?,
+        Err(trouble) => return Err(Refusal(format!("it would be refused: {trouble}")).into()),
+    }
+    Ok(Exit::Done)
+}
+
+/// The progress bar on a terminal, lines elsewhere, and the live file.
+struct Screen<'a> {
+    store: &'a Store,
+    batch: &'a Batch,
+    entries: &'a [Entry],
+    live: Live,
+    bar: ProgressBar,
+    total: usize,
+    written: Option<Instant>,
+    said: String,
+}
+
+impl<'a> Screen<'a> {
+    fn new(store: &'a Store, batch: &'a Batch, terms: &Terms, entries: &'a [Entry]) -> Screen<'a> {
+        let total = entries.len();
+        let started = format!("{:.3}", jiff::Timestamp::now());
+        let live = Live {
+            process: Process::own(),
+            sweep: batch.sweep.clone(),
+            shard: None,
+            heartbeat: started.clone(),
+            started,
+            counts: Counts { total, ..Counts::default() },
+            waiting: total,
+            seconds_left: None,
+            held: None,
+            slots: Vec::new(),
+            job: None,
+            engine: Some(terms.engine.clone()),
+            jobs: Vec::new(),
+            ended: None,
+        };
+        let bar = ProgressBar::new(total as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30.green} {pos}/{len}  {msg}") {
+            bar.set_style(style);
+        }
+        let mut screen =
+            Screen { store, batch, entries, live, bar, total: entries.len(), written: None, said: String::new() };
+        // Before the first job begins: it leaves a sweep alone that runs without the cluster.
+        screen.write();
+        screen
+    }
+
+    fn show(&mut self, look: &Look, interrupts: &Interrupts) -> Wish {
+        for news in &look.news {
+            self.bar.suspend(|| complain(news));
+        }
+        let count = |state: State| look.jobs.iter().filter(|seen| seen.state == state).count();
+        let done = self.total - look.left;
+        let (running, waiting) = (count(State::Running), count(State::Waiting));
+        let said = format!("{} under way, {running} jobs run, {waiting} wait", look.claimed);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(said.clone());
+        let line = format!("{done}/{} ended, {said}", self.total);
+        if self.bar.is_hidden() && line != self.said {
+            complain(&line);
+        }
+        self.said = line;
+        self.live.counts.done = done;
+        self.live.waiting = look.left - look.claimed;
+        let is_open = |state: State| !matches!(state, State::Ended(_));
+        self.live.jobs = look
+            .jobs
+            .iter()
+            .filter(|seen| is_open(seen.state))
+            .map(|seen| EngineJob { id: seen.id.to_string(), state: seen.said.clone(), node: seen.node.clone() })
+            .collect();
+        if self.written.is_none_or(|written| written.elapsed() >= Duration::from_secs(1)) {
+            self.write();
+        }
+        self.wish(interrupts)
+    }
+
+    fn wish(&self, interrupts: &Interrupts) -> Wish {
+        let mut wish = if interrupts.is_any() { Wish::Leave } else { Wish::Nothing };
+        for letter in control::letters(self.store, &self.live.sweep, &self.live.process) {
+            let answer = match &letter.request {
+                Request::Stop => {
+                    wish = Wish::Stop;
+                    let say =
+                        "it submits no more; jobs that wait are cancelled, and those that run go on to a checkpoint";
+                    Answer { done: true, say: say.to_owned() }
+                }
+                Request::Cancel(id) => {
+                    let entry = self.entries.iter().find(|entry| entry.job.id == *id);
+                    let done = entry.is_some_and(|entry| cancel(self.store, self.batch, entry).unwrap_or(false));
+                    let say = if done {
+                        "no job had taken it; its record says that it was cancelled"
+                    } else {
+                        "a job of the cluster has it, or it has ended"
+                    };
+                    Answer { done, say: say.to_owned() }
+                }
+                Request::Where(id) => {
+                    let is_ours = self.entries.iter().any(|entry| entry.job.id == *id);
+                    Answer { done: is_ours, say: "no job has it now: it waits for one, or has ended".to_owned() }
+                }
+            };
+            control::answer(&letter, &answer);
+        }
+        wish
+    }
+
+    /// A live file that cannot be written harms no run.
+    fn write(&mut self) {
+        self.live.heartbeat = format!("{:.3}", jiff::Timestamp::now());
+        let _ = live::write(self.store, &self.live);
+        self.written = Some(Instant::now());
+    }
+
+    fn end(&mut self, how: &str) {
+        self.bar.finish_and_clear();
+        self.live.ended = Some(how.to_owned());
+        self.write();
+    }
+}
+
+fn in_words(finish: &Finish) -> String {
+    match finish {
+        Finish::Complete => "all is done".to_owned(),
+        Finish::Left => "left its jobs alone".to_owned(),
+        Finish::Stopped => "stopped on request".to_owned(),
+        Finish::GivenUp(why) => format!("given up: {}", why.lines().next().unwrap_or_default()),
+    }
+}
+
+fn summary(store: &Store, entries: &[Entry], finish: &Finish, batch: &Batch, name: &str) -> Result<Exit> {
+    let (mut done, mut failed) = (0, 0);
+    for entry in entries {
+        match store.read(&entry.job.id)? {
+            Some(record) if record.outcome().is_some() => done += 1,
+            Some(record) if record.made.attempt >= entry.ticket.attempt => {
+                failed += 1;
+                let why = record.failure().map(|failure| failure.sentence()).unwrap_or_default();
+                complain(&format!("failed: {:.10}: {why}", entry.job.id));
+            }
+            _ => {}
+        }
+    }
+    let left = entries.len() - done - failed;
+    print(&format!("{name}: {done} done, {failed} failed, {left} left"))?;
+    match finish {
+        Finish::Complete => batch.clear(store),
+        Finish::Left => print(&format!(
+            "its jobs go on; the same command comes back to them, `sweep status {name}` shows them, `sweep cancel --all \
+             {name}` stops them"
+        ))?,
+        Finish::Stopped => print("stopped; the same command goes on")?,
+        Finish::GivenUp(why) => return Err(Refusal(why.clone()).into()),
+    }
+    print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
+    Ok(match finish {
+        Finish::Complete if failed > 0 => Exit::SomeFailed,
+        Finish::Complete | Finish::Left => Exit::Done,
+        Finish::Stopped | Finish::GivenUp(_) => Exit::Interrupted,
+    })
+}

@@ -1,0 +1,173 @@
+//! Who trains which run: `claims/<run>.<copy>`, made once and by one of many who try, and `.over` beside it once that is
+//! known to be over.
+//!
+//! A claim is a hard link to a file that is whole already. That is atomic on network file systems too, where locks are
+//! not to be trusted; and where the answer is lost, the number of links tells whether it went through.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::Ending;
+use crate::plan::RunId;
+use crate::record::process::Process;
+use crate::record::shard::Shard;
+use crate::record::store::{explain, make_folder, replace};
+
+#[derive(Debug, Clone)]
+pub struct Claims {
+    folder: PathBuf,
+}
+
+/// Who made a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub pilot: Shard,
+    /// The engine's name of its job.
+    pub job: String,
+    pub process: Process,
+    /// RFC 3339, UTC.
+    pub since: String,
+}
+
+/// Why a claim is over though its run has no record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    pub why: String,
+    /// The job's end, where that is what it was over by; absent where the pilot gave the run back itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// The claims of a run: the newest one counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// 1 for the first.
+    pub copy: u32,
+    pub is_over: bool,
+}
+
+impl Claims {
+    pub fn new(folder: PathBuf) -> Claims {
+        Claims { folder }
+    }
+
+    fn path(&self, id: &RunId, copy: u32) -> PathBuf {
+        self.folder.join(format!("{id}.{copy}"))
+    }
+
+    /// The newest claim of every run that has one.
+    pub fn all(&self) -> BTreeMap<RunId, Claim> {
+        let mut found: BTreeMap<RunId, Claim> = BTreeMap::new();
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let (name, is_over) = match name.strip_suffix(".over") {
+                Some(name) => (name.to_owned(), true),
+                None => (name, false),
+            };
+            // What is being written begins with a dot.
+            let Some((id, copy)) = name.split_once('.').filter(|(id, _)| !id.is_empty()) else { continue };
+            let Ok(copy) = copy.parse::<u32>() else { continue };
+            let claim = found.entry(RunId(id.to_owned())).or_default();
+            if copy > claim.copy {
+                *claim = Claim { copy, is_over };
+            } else if copy == claim.copy {
+                claim.is_over |= is_over;
+            }
+        }
+        found
+    }
+
+    /// Claims a copy of a run; whether it is ours.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn take(&self, id: &RunId, copy: u32, holder: &Holder) -> Result<bool> {
+        static TAKEN: AtomicU32 = AtomicU32::new(0);
+        make_folder(&self.folder)?;
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let own = format!(".{}-{}-{number}", holder.process.host, holder.process.pid);
+        let (draft, path) = (self.folder.join(own), self.path(id, copy));
+        let write = || -> std::io::Result<bool> {
+            fs::write(&draft, serde_json::to_vec(holder)?)?;
+            match fs::hard_link(&draft, &path) {
+                Ok(()) => Ok(true),
+                // The answer of a server can be lost and the question be asked again; the links are counted.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(fs::metadata(&draft)?.nlink() == 2),
+                Err(error) => Err(error),
+            }
+        };
+        let taken = write().map_err(|error| explain(error, &path));
+        let _ = fs::remove_file(&draft);
+        taken
+    }
+
+    /// Who holds a copy; nothing where the file cannot be read.
+    pub fn holder(&self, id: &RunId, copy: u32) -> Option<Holder> {
+        serde_json::from_slice(&fs::read(self.path(id, copy)).ok()?).ok()
+    }
+
+    /// Says that a copy is over, so that the next one may be claimed.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn end(&self, id: &RunId, copy: u32, over: &Over) -> Result<()> {
+        replace(&self.folder.join(format!("{id}.{copy}.over")), &serde_json::to_vec(over)?)
+    }
+
+    /// How the earlier copies of a run were over, the first one first.
+    pub fn past(&self, id: &RunId, copy: u32) -> Vec<Over> {
+        let read = |copy| serde_json::from_slice(&fs::read(self.folder.join(format!("{id}.{copy}.over"))).ok()?).ok();
+        (1..=copy).filter_map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn holder(task: u32) -> Holder {
+        let pilot = Shard::Pilot { submission: 1, task, life: 0 };
+        Holder { pilot, job: format!("12_{task}"), process: Process::own(), since: "now".into() }
+    }
+
+    #[test]
+    fn of_many_who_try_one_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::new(folder.path().join("claims"));
+        let id = RunId("ab12".into());
+        let takers: usize = std::thread::scope(|scope| {
+            let one = |task| {
+                let (claims, id) = (&claims, &id);
+                scope.spawn(move || usize::from(claims.take(id, 1, &holder(task)).unwrap()))
+            };
+            let all: Vec<_> = (0..16).map(one).collect();
+            all.into_iter().map(|taker| taker.join().unwrap()).sum()
+        });
+        assert_eq!(takers, 1);
+        assert_eq!(fs::read_dir(folder.path().join("claims")).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn the_newest_copy_counts_and_says_how_the_others_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::new(folder.path().join("claims"));
+        assert!(claims.all().is_empty());
+        let id = RunId("ab12".into());
+        assert!(claims.take(&id, 1, &holder(0)).unwrap());
+        assert_eq!(claims.all()[&id], Claim { copy: 1, is_over: false });
+        let over = Over { why: "its node failed".into(), ending: Some(Ending::NodeFailed) };
+        claims.end(&id, 1, &over).unwrap();
+        assert_eq!(claims.all()[&id], Claim { copy: 1, is_over: true });
+        assert!(claims.take(&id, 2, &holder(3)).unwrap());
+        assert_eq!(claims.all()[&id], Claim { copy: 2, is_over: false });
+        assert_eq!((claims.past(&id, 2), claims.holder(&id, 2)), (vec![over], Some(holder(3))));
+    }
+}

@@ -1,0 +1,311 @@
+//! A job on a node: claims runs from the shared folder and trains them as a sweep on one machine does, until none is left
+//! or its time is too short for the next.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::Ending;
+use super::batch::{Batch, Entry, Terms};
+use super::claim::{Claim, Claims, Holder, Over};
+use crate::disk::checkpoint_folder;
+use crate::plan::RunId;
+use crate::protocol::{Job, checkpoints_of};
+use crate::record::process::Process;
+use crate::record::shard::Shard;
+use crate::record::store::{Store, make_folder};
+use crate::schedule::local::{self, Director, Interrupts, Observer, Options};
+use crate::schedule::state::{Event, Finish, Note, State};
+use crate::schedule::{Directors, Limits, Slot, Ticket};
+
+/// How often the folder is looked at while nothing can be claimed but something is trained here.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the sweep was stopped.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// What a job is told by its script.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub submission: u32,
+    pub task: u32,
+    /// The engine's name of it: `12_3`.
+    pub job: String,
+}
+
+/// A job that has said who it is.
+pub struct Pilot {
+    pub holder: Holder,
+    claims: Claims,
+}
+
+impl Pilot {
+    /// Says who it is, under the next number of its task that is free; what its task claimed before is over, since no
+    /// engine runs one task twice.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin(batch: &Batch, call: &Call) -> Result<Pilot> {
+        let claims = batch.claims();
+        let folder = batch.folder.join("pilots");
+        make_folder(&folder)?;
+        let Call { submission, task, .. } = *call;
+        let mut life = 0;
+        let path = loop {
+            let path = folder.join(format!("{submission}-{task}-{life}"));
+            match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => break path,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => life += 1,
+                Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+            }
+        };
+        let since = format!("{:.0}", jiff::Timestamp::now());
+        let pilot = Shard::Pilot { submission, task, life };
+        let holder = Holder { pilot, job: call.job.clone(), process: Process::own(), since };
+        fs::write(&path, serde_json::to_vec(&holder)?).with_context(|| format!("cannot write {}", path.display()))?;
+        let own = Pilot { holder, claims };
+        own.end_earlier_lives(submission, task, life)?;
+        Ok(own)
+    }
+
+    fn end_earlier_lives(&self, submission: u32, task: u32, life: u32) -> Result<()> {
+        let is_earlier = |shard: Shard| {
+            matches!(shard, Shard::Pilot { submission: s, task: t, life: l }
+            if (s, t) == (submission, task) && l < life)
+        };
+        if life == 0 {
+            return Ok(());
+        }
+        for (id, Claim { copy, is_over }) in self.claims.all() {
+            if !is_over && self.claims.holder(&id, copy).is_some_and(|holder| is_earlier(holder.pilot)) {
+                // That it was begun again is no fault of the run: the engine says why it ended.
+                self.claims.end(&id, copy, &Over { why: "its job began again".to_owned(), ending: None })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a pilot trains with.
+pub struct Means<'a> {
+    pub store: &'a Store,
+    pub batch: &'a Batch,
+    pub terms: &'a Terms,
+    pub entries: Vec<Entry>,
+    /// The run of its task, where it has one of its own.
+    pub only: Option<RunId>,
+    pub worker: PathBuf,
+    pub slots: Vec<Slot>,
+    pub commit: String,
+    pub interrupts: Interrupts,
+    /// How long it may train; runs under way then go to a checkpoint.
+    pub time: Option<Duration>,
+}
+
+/// Trains what it can claim. How it ended, and whether work is left that nobody has.
+///
+/// # Errors
+/// As `local::run`; the folder cannot be read.
+pub fn work(
+    pilot: &Pilot,
+    means: Means,
+    observer: &mut dyn Observer,
+    orders: &mut dyn Director,
+) -> Result<(Finish, bool)> {
+    let Means { store, batch, terms, entries, only, worker, slots, commit, interrupts, time } = means;
+    let seconds = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
+    let limits = Limits {
+        max_fail: None,
+        timeout: seconds(terms.timeout),
+        stall: seconds(terms.stall),
+        budget: time,
+        oom_fails: terms.oom_fails,
+        fuse: terms.fuse as usize,
+    };
+    let copies: RefCell<HashMap<RunId, u32>> = RefCell::default();
+    let by_id: HashMap<&RunId, &Entry> = entries.iter().map(|entry| (&entry.job.id, entry)).collect();
+    let job = |id: &RunId| -> Result<Job> {
+        let entry = by_id.get(id).with_context(|| format!("run {id} is none of this sweep"))?;
+        let copy = copies.borrow().get(id).copied().unwrap_or(1);
+        let folder = std::path::absolute(store.attempt_folder(&batch.sweep, id, copy))?;
+        Ok(Job { folder, copy: Some(copy), ..entry.job.clone() })
+    };
+    let at_once = slots.len() * terms.fuse as usize;
+    let (mut error, mut done) = (None, HashSet::new());
+    let mut taker = Taker {
+        pilot,
+        store,
+        batch,
+        entries: entries.iter().filter(|entry| only.as_ref().is_none_or(|only| entry.job.id == *only)).collect(),
+        copies: &copies,
+        done: &mut done,
+        at_once,
+        time,
+        looked: None,
+        asked: None,
+        error: &mut error,
+    };
+    let job_and_node = format!("{} on {}", pilot.holder.job, pilot.holder.process.host);
+    let shard = Some(pilot.holder.pilot);
+    let options = Options { worker, slots, commit, limits, interrupts, shard, job: Some(job_and_node) };
+    // Orders first: what is cancelled is not claimed.
+    let mut both = Directors(vec![orders, &mut taker]);
+    let summary = local::run(Vec::new(), &job, store, &batch.sweep, &options, observer, Some(&mut both));
+    // Also after an error: what has no record is given back.
+    for (id, copy) in copies.borrow().iter() {
+        if !has_ended(store, id, by_id.get(id).map_or(1, |entry| entry.ticket.attempt)) {
+            let over = match &summary {
+                Ok(summary) => Over { why: format!("given back: {}", summary.finish.in_words()), ending: None },
+                Err(error) => Over { why: format!("its job could not go on: {error:#}"), ending: Some(Ending::Failed) },
+            };
+            pilot.claims.end(id, *copy, &over)?;
+        }
+    }
+    if let Some(error) = error {
+        return Err(error);
+    }
+    let claimed = pilot.claims.all();
+    let is_left = |entry: &&Entry| {
+        claimed.get(&entry.job.id).is_none_or(|claim| claim.is_over)
+            && !has_ended(store, &entry.job.id, entry.ticket.attempt)
+    };
+    let mut ours = entries.iter().filter(|entry| only.as_ref().is_none_or(|only| entry.job.id == *only));
+    let is_left = ours.any(|entry| is_left(&entry));
+    Ok((summary?.finish, is_left))
+}
+
+/// Whether a run has a record of this attempt or a later one: a run that is tried again has one of the attempt before.
+pub fn has_ended(store: &Store, id: &RunId, attempt: u32) -> bool {
+    match store.read(id) {
+        Ok(Some(record)) => record.outcome().is_some() || record.made.attempt >= attempt,
+        Ok(None) => false,
+        // What lies there is no record; whoever reports it says so.
+        Err(_) => true,
+    }
+}
+
+/// Claims runs as slots become free.
+struct Taker<'a> {
+    pilot: &'a Pilot,
+    store: &'a Store,
+    batch: &'a Batch,
+    entries: Vec<&'a Entry>,
+    /// The copies that are ours.
+    copies: &'a RefCell<HashMap<RunId, u32>>,
+    /// Runs that are known to have a record.
+    done: &'a mut HashSet<RunId>,
+    at_once: usize,
+    time: Option<Duration>,
+    looked: Option<Duration>,
+    /// When it was last looked whether the sweep was stopped.
+    asked: Option<Duration>,
+    error: &'a mut Option<anyhow::Error>,
+}
+
+impl Taker<'_> {
+    /// Claims the next runs.
+    fn take(&mut self, count: usize, now: Duration) -> Result<Vec<Ticket>> {
+        let claimed = self.pilot.claims.all();
+        let left = self.time.map(|time| time.saturating_sub(now).as_secs_f64());
+        let is_fresh = self.copies.borrow().is_empty();
+        let mut taken: Vec<Ticket> = Vec::new();
+        for entry in &self.entries {
+            let id = &entry.job.id;
+            if taken.len() == count {
+                break;
+            }
+            let before = claimed.get(id).cloned().unwrap_or_default();
+            let is_free = before.copy == 0 || before.is_over;
+            if !is_free || self.done.contains(id) || self.copies.borrow().contains_key(id) {
+                continue;
+            }
+            // The first is taken in any case: a run that is longer than a job goes on from its checkpoint in the next.
+            let is_first = is_fresh && taken.is_empty();
+            if !is_first && left.zip(entry.ticket.estimate).is_some_and(|(left, estimate)| estimate > left) {
+                continue;
+            }
+            if has_ended(self.store, id, entry.ticket.attempt) {
+                self.done.insert(id.clone());
+                continue;
+            }
+            let copy = before.copy + 1;
+            if !self.pilot.claims.take(id, copy, &self.pilot.holder)? {
+                continue;
+            }
+            self.take_over(id, copy)?;
+            self.copies.borrow_mut().insert(id.clone(), copy);
+            let estimate = entry.ticket.estimate.filter(|_| !is_first);
+            taken.push(Ticket { attempt: entry.ticket.attempt + before.copy, estimate, ..entry.ticket.clone() });
+        }
+        Ok(taken)
+    }
+
+    /// The checkpoints of the copy before become ours by a rename: one that is still under way somewhere writes no more
+    /// into them. Its steps are copied, so that they go on in one file.
+    fn take_over(&self, id: &RunId, copy: u32) -> Result<()> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.job.id == *id) else { return Ok(()) };
+        let before = (copy > 1).then_some(copy - 1);
+        let cache = &entry.job.cache;
+        let from = checkpoint_folder(cache, &checkpoints_of(id, before));
+        let to = checkpoint_folder(cache, &checkpoints_of(id, Some(copy)));
+        let old = match before {
+            Some(before) => self.store.attempt_folder(&self.batch.sweep, id, before),
+            None => self.store.run_folder(id),
+        };
+        let folder = self.store.attempt_folder(&self.batch.sweep, id, copy);
+        make_folder(&folder)?;
+        match fs::rename(&from, &to) {
+            Ok(()) => {
+                // Without checkpoints the run begins anew, and so do its files.
+                for name in ["steps.csv", "log.txt"] {
+                    let _ = fs::copy(old.join(name), folder.join(name));
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot take over {}", from.display())),
+        }
+    }
+}
+
+impl Director for Taker<'_> {
+    fn say(&mut self, state: &State, now: Duration) -> Vec<Event> {
+        let counts = state.counts();
+        let under_way = counts.total - counts.done - counts.failed - counts.stopped - counts.paused;
+        let room = self.at_once.saturating_sub(under_way);
+        if self.asked.is_none_or(|asked| now.saturating_sub(asked) >= OFTEN) && !state.is_stopping() {
+            self.asked = Some(now);
+            if self.batch.is_stopped() {
+                return vec![Event::Interrupt];
+            }
+        }
+        let is_early = self.looked.is_some_and(|looked| now.saturating_sub(looked) < EVERY);
+        if room == 0 || self.error.is_some() || state.is_stopping() || (is_early && under_way > 0) {
+            return Vec::new();
+        }
+        match self.take(room, now) {
+            Ok(taken) if taken.is_empty() => {
+                self.looked = Some(now);
+                Vec::new()
+            }
+            Ok(taken) => {
+                self.looked = None;
+                vec![Event::Admit(taken)]
+            }
+            Err(error) => {
+                *self.error = Some(error);
+                vec![Event::Interrupt]
+            }
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        if let Note::Ended { .. } = note {
+            self.looked = None;
+        }
+    }
+}
