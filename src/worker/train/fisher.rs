@@ -132,13 +132,14 @@ fn add_squares(subject: &Subject, site: &Site, delta: &Tensor, lengths: &[usize]
     let mut weight = weight.shaped(flat);
     let mut bias = site.parts.get(1).map(|&bias| layout.parts[bias].of(flat));
     let mut from = 0;
-    // One example at a time, so that its gradient is squared while still in the cache.
+    // One example at a time in one place, so that its gradient is squared while still in the cache.
+    let place = weight.empty_like();
     for &length in lengths {
         let length = length as i64;
         let own = |whole: &Tensor| whole.narrow(0, from, length);
         let gradient = match &normed {
-            None => own(delta).transpose(0, 1).matmul(&own(&site.input)), // [out, t] × [t, in] → [out, in]
-            Some(normed) => own(normed).sum_dim_intlist(0, false, Kind::Float), // [t, H] → [H]
+            None => own(delta).transpose(0, 1).matmul_out(&place, &own(&site.input)), // [out, t] × [t, in] → [out, in]
+            Some(normed) => own(normed).sum_dim_intlist(0, false, Kind::Float),       // [t, H] → [H]
         };
         let _ = weight.addcmul_(&gradient, &gradient);
         if let Some(bias) = &mut bias {
