@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Slurm for the tests of clusters, where it can be had without asking: as root on a Debian. Else those tests skip, and say so.
 set -euo pipefail
-if command -v slurmctld slurmd munged sbatch >/dev/null; then
-  exit 0
-fi
+missing=
+for program in slurmctld slurmd munged sbatch; do
+  command -v "$program" >/dev/null || missing=$program
+done
+[ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "no Slurm: its packages need root and apt; the tests that need it skip"
   exit 0

@@ -25,7 +25,7 @@ pub fn free(store: &Store) -> Option<u64> {
     free_bytes(store.root())
 }
 
-fn least(run: &RunTable) -> u64 {
+pub fn least(run: &RunTable) -> u64 {
     run.min_free.unwrap_or(MIN_FREE)
 }
 
@@ -77,8 +77,13 @@ pub fn check(needed: &Estimate, workspace: &Workspace) -> Result<()> {
 
 /// Holds the sweep while the disk is nearly full.
 pub fn floor(workspace: &Workspace) -> Floor<'static> {
-    let store = workspace.store.clone();
-    Floor::new(least(&workspace.sweep.run), move || free(&store))
+    floor_of(&workspace.store, least(&workspace.sweep.run))
+}
+
+/// The same for so many bytes.
+pub fn floor_of(store: &Store, least: u64) -> Floor<'static> {
+    let store = store.clone();
+    Floor::new(least, move || free(&store))
 }
 
 /// Removes what an earlier call for these runs, or for this share of them, began and left. That of other sweeps stays:

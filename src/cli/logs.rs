@@ -48,7 +48,7 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let which = which::find(&store, &arguments.run)?;
     let sweeps: Vec<String> = which.sweeps.iter().map(|(name, _)| name.clone()).collect();
     let id = which.id;
-    let path = || store.present_folder(sweeps.iter().map(String::as_str), &id).join("log.txt");
+    let path = || store.present_folder(&id).join("log.txt");
     let mut tail = Tail::new(path());
     if let Some(lines) = arguments.lines {
         tail.skip_to_last(lines)?;

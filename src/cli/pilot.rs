@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::plan::RunId;
 use crate::record::store::Store;
 use crate::schedule::state::{Finish, Note, State};
-use crate::schedule::{Interrupts, Keeper, Observer, Orders};
+use crate::schedule::{Directors, Interrupts, Keeper, Observer, Orders};
 use crate::spec::{RunTable, Slots};
 
 #[derive(clap::Args)]
@@ -34,6 +34,12 @@ pub struct Arguments {
     /// Only look around on the node, and write what is seen into this file
     #[arg(long)]
     answer: Option<PathBuf>,
+    /// How long it may train
+    #[arg(long, default_value_t = 14_400)]
+    seconds: u64,
+    /// The engine's name of its node
+    #[arg(long)]
+    node: Option<String>,
     /// Cores that it has; 0 lets it find out
     #[arg(long, default_value_t = 0)]
     cpus: u32,
@@ -48,9 +54,8 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         super::doctor::cluster::answer(file)?;
         return Ok(Exit::Done);
     }
-    let interrupts = Interrupts::from_signals()?;
-    // The engine's warning that time is nearly over, or that another job wants the node.
-    let warned = interrupts.also(libc::SIGUSR2)?;
+    // USR2 is the engine's warning that time is nearly over, or that another job wants the node.
+    let (interrupts, warned) = Interrupts::of_job(libc::SIGUSR2)?;
     let above = arguments.folder.parent();
     let names = above.and_then(|sweep| Some((sweep.parent()?, sweep.file_name()?.to_str()?)));
     let (root, sweep) =
@@ -61,15 +66,21 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
         || Refusal(format!("{} holds no sweep; `sweep run --executor slurm` makes it", batch.folder.display()));
     let terms = batch.terms()?.ok_or_else(nothing)?;
     let entries = batch.runs()?;
-    refuse_beside_local(&store, sweep)?;
+    refuse_beside_local(&store)?;
     let call = Call {
         submission: arguments.submission,
         task: arguments.task,
-        job: arguments.job.clone().unwrap_or_else(|| format!("{}.{}", terms.name, arguments.submission)),
+        job: arguments.job.clone().unwrap_or_else(|| format!("{}-{}", terms.name, arguments.submission)),
+        node: arguments.node.clone().filter(|node| !node.is_empty()),
     };
-    let pilot = Pilot::begin(&batch, &call)?;
     let submission = batch.submitted()?.remove(&call.submission);
-    let only = submission.and_then(|submission| submission.runs?.get(call.task as usize).cloned());
+    let runs = submission.and_then(|submission| submission.runs);
+    let only = runs.as_ref().and_then(|runs| runs.get(call.task as usize).cloned());
+    if let (Some(runs), None) = (&runs, &only) {
+        let say = format!("task {} is none of the {} of submission {}", call.task, runs.len(), call.submission);
+        return Err(Refusal(say).into());
+    }
+    let pilot = Pilot::begin(&store, &batch, &call)?;
 
     let worker = worker_program()?;
     let asked = terms.devices.as_ref().map(|devices| devices.join(","));
@@ -93,8 +104,10 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     let label = |id: &RunId| labels.get(id).cloned().unwrap_or_else(|| id.to_string());
     let keeper = Keeper::new(&store, sweep, Some(pilot.holder.pilot), &slots, &label).of_job(&call.job);
     let mut screen = Lines { keeper };
-    let mut orders = Orders::of_one_among_many(&store, sweep);
-    let time = Duration::from_secs_f64((terms.seconds - terms.warning).max(1.0)).saturating_sub(began.elapsed());
+    let mut asked = Orders::of_one_among_many(&store, sweep);
+    let mut floor = super::disk::floor_of(&store, terms.min_free);
+    let mut orders = Directors(vec![&mut asked, &mut floor]);
+    let time = Duration::from_secs(arguments.seconds).saturating_sub(began.elapsed());
     let means = Means {
         store: &store,
         batch: &batch,
@@ -126,15 +139,20 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
 }
 
 /// A coordinator on one machine may hand the same runs out.
-fn refuse_beside_local(store: &Store, sweep: &str) -> Result<()> {
-    for seen in store.seen(sweep, &store.holders()) {
-        if seen.verdict.is_at_work() && seen.live.job.is_none() && seen.live.engine.is_none() {
-            let process = &seen.live.process;
-            let say = format!(
-                "sweep `{sweep}` runs without the cluster too (process {} on {}): this job leaves it alone",
-                process.pid, process.host
-            );
-            return Err(Refusal(say).into());
+fn refuse_beside_local(store: &Store) -> Result<()> {
+    let holders = store.holders();
+    for sweep in store.sweeps()? {
+        for seen in store.seen(&sweep, &holders) {
+            let is_of_cluster = seen.live.job.is_some() || seen.live.engine.is_some();
+            if seen.verdict.is_at_work() && !is_of_cluster {
+                let process = &seen.live.process;
+                let say = format!(
+                    "sweep `{sweep}` runs on these results without the cluster (process {} on {}): this job leaves them \
+                     alone",
+                    process.pid, process.host
+                );
+                return Err(Refusal(say).into());
+            }
         }
     }
     Ok(())

@@ -78,8 +78,7 @@ fn play(terminal: &mut DefaultTerminal, source: &mut Source, app: &mut App, is_o
         let chosen = app.chosen();
         let wanted = (chosen.clone(), app.wanted_lines());
         if shown.as_ref() != Some(&wanted) {
-            let sweep = source.facts().sweep.as_str();
-            let path = chosen.as_ref().map(|id| source.store().present_folder([sweep], id).join("log.txt"));
+            let path = chosen.as_ref().map(|id| source.store().present_folder(id).join("log.txt"));
             app.set_log(chosen, path.map(|path| last_lines(&path, app.wanted_lines())).unwrap_or_default());
             shown = Some(wanted);
         }

@@ -3,18 +3,21 @@
 //! A submission is written down before the engine hears of it, and under a name that no other ever had. So a coordinator
 //! that dies between the two leaves a name to look for, and nothing is submitted twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::claim::Claims;
+use super::claim::{Claim, Claims};
+use crate::disk::checkpoint_folder;
 use crate::plan::RunId;
-use crate::protocol::Job;
-use crate::record::store::{Store, make_folder, replace};
+use crate::protocol::{Job, checkpoints_of};
+use crate::record::process;
+use crate::record::store::{Store, explain, make_folder, replace};
 use crate::schedule::Ticket;
 use crate::spec::cluster::Mode;
 
@@ -35,9 +38,6 @@ pub struct Terms {
     pub mode: Mode,
     /// The engine in words.
     pub engine: String,
-    /// Seconds of a job, and how long before its end it is told.
-    pub seconds: f64,
-    pub warning: f64,
     /// `--devices` of each job; `None` is what it finds.
     pub devices: Option<Vec<String>>,
     /// Workers on a device; `None` is one.
@@ -46,6 +46,8 @@ pub struct Terms {
     pub timeout: Option<f64>,
     pub stall: Option<f64>,
     pub oom_fails: bool,
+    /// Bytes of free space below which a job waits.
+    pub min_free: u64,
 }
 
 /// A run with all that a node needs to train it.
@@ -64,6 +66,8 @@ pub struct Submission {
     pub number: u32,
     pub name: String,
     pub tasks: u32,
+    /// Most of them at one time.
+    pub at_once: u32,
     /// The run of each task, where each has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Vec<RunId>>,
@@ -86,10 +90,6 @@ impl Submission {
 impl Batch {
     pub fn of(store: &Store, sweep: &str) -> Batch {
         Batch { sweep: sweep.to_owned(), folder: store.sweep_folder(sweep).join("cluster") }
-    }
-
-    pub fn claims(&self) -> Claims {
-        Claims::new(self.folder.join("claims"))
     }
 
     fn terms_path(&self) -> PathBuf {
@@ -167,6 +167,49 @@ impl Batch {
         Ok(found)
     }
 
+    /// Writes a new submission down; whether its number was free.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn create(&self, submission: &Submission) -> Result<bool> {
+        let path = self.submissions().join(format!("{}.json", submission.number));
+        make_folder(&self.submissions())?;
+        let draft = self.submissions().join(format!(".{}-{}", process::host(), std::process::id()));
+        let write = || -> std::io::Result<bool> {
+            fs::write(&draft, serde_json::to_vec_pretty(submission)?)?;
+            File::open(&draft)?.sync_all()?;
+            match fs::hard_link(&draft, &path) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(fs::metadata(&draft)?.nlink() == 2),
+                Err(error) => Err(error),
+            }
+        };
+        let created = write().map_err(|error| explain(error, &path));
+        let _ = fs::remove_file(&draft);
+        created
+    }
+
+    /// Whether a job of a submission ever began.
+    pub fn has_begun(&self, number: u32) -> bool {
+        let pilots = fs::read_dir(self.folder.join("pilots")).into_iter().flatten().flatten();
+        pilots.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{number}-")))
+    }
+
+    /// Nodes that get no more jobs of this sweep.
+    pub fn excluded(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.folder.join("excluded")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn exclude(&self, node: &str) -> Result<()> {
+        let mut nodes = self.excluded();
+        nodes.insert(node.to_owned());
+        let text: String = nodes.into_iter().map(|node| node + "\n").collect();
+        replace(&self.folder.join("excluded"), text.as_bytes())
+    }
+
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, submission: &Submission) -> Result<()> {
@@ -195,10 +238,36 @@ impl Batch {
         let _ = fs::remove_file(self.stop_path());
     }
 
-    /// Takes away what only copies under way need. Called when every run has its record.
-    pub fn clear(&self, store: &Store) {
-        for folder in [store.attempts(&self.sweep), self.folder.join("claims")] {
-            let _ = fs::remove_dir_all(folder);
+    /// Takes away what only copies under way need, of runs that no job has: what a run that goes on needs, checkpoints and
+    /// logged steps, goes to where one machine looks for it.
+    pub fn settle(&self, store: &Store, entries: &[Entry]) {
+        let claims = Claims::of(store);
+        let all = claims.all();
+        for entry in entries {
+            let id = &entry.job.id;
+            let Some(&Claim { copy, is_over }) = all.get(id) else { continue };
+            // A job of another sweep has it.
+            if !is_over && !store.run_folder(id).join("record.json").exists() {
+                continue;
+            }
+            let checkpoints = |copy| checkpoint_folder(&entry.job.cache, &checkpoints_of(id, copy));
+            let (newest, own) = (checkpoints(Some(copy)), checkpoints(None));
+            if newest.is_dir() {
+                let _ = fs::remove_dir_all(&own);
+                let _ = fs::rename(&newest, &own);
+            }
+            let (attempt, folder) = (store.attempt_folder(id, copy), store.run_folder(id));
+            if attempt.is_dir() && !folder.join("record.json").exists() {
+                let _ = make_folder(&folder);
+                for name in ["steps.csv", "log.txt"] {
+                    let _ = fs::rename(attempt.join(name), folder.join(name));
+                }
+            }
+            for copy in 1..=copy {
+                let _ = fs::remove_dir_all(checkpoints(Some(copy)));
+                let _ = fs::remove_dir_all(store.attempt_folder(id, copy));
+            }
+            claims.clear(id, copy);
         }
     }
 }
@@ -208,7 +277,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Ok(text) => serde_json::from_slice(&text)
             .map(Some)
             .with_context(|| format!("{} is damaged, or of a newer version of sweep", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }

@@ -1,4 +1,4 @@
-//! Who trains which run: `claims/<run>.<copy>`, made once and by one of many who try, and `.over` beside it once that is
+//! Who trains which run: `results/cluster/claims/<run>.<copy>`, made once and by one of many who try, and `.over` beside it once that is
 //! known to be over.
 //!
 //! A claim is a hard link to a file that is whole already. That is atomic on network file systems too, where locks are
@@ -18,7 +18,7 @@ use super::Ending;
 use crate::plan::RunId;
 use crate::record::process::Process;
 use crate::record::shard::Shard;
-use crate::record::store::{explain, make_folder, replace};
+use crate::record::store::{Store, explain, make_folder, replace};
 
 #[derive(Debug, Clone)]
 pub struct Claims {
@@ -28,10 +28,15 @@ pub struct Claims {
 /// Who made a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// The sweep whose job it is: a run may be asked for by several.
+    pub sweep: String,
     pub pilot: Shard,
     /// The engine's name of its job.
     pub job: String,
     pub process: Process,
+    /// What the engine calls its node, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// RFC 3339, UTC.
     pub since: String,
 }
@@ -43,6 +48,24 @@ pub struct Over {
     /// The job's end, where that is what it was over by; absent where the pilot gave the run back itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The pilot could train nothing at all: no fault of this run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blameless: bool,
+    /// The step of the newest checkpoint, where the pilot gave the run back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+}
+
+impl Over {
+    /// Over by the end of its job.
+    pub fn by(ending: Ending) -> Over {
+        Over { why: ending.in_words().to_owned(), ending: Some(ending), blameless: false, step: None }
+    }
+
+    /// Given back by its pilot.
+    pub fn given_back(why: String, step: Option<u32>) -> Over {
+        Over { why, ending: None, blameless: false, step }
+    }
 }
 
 /// The claims of a run: the newest one counts.
@@ -54,8 +77,16 @@ pub struct Claim {
 }
 
 impl Claims {
-    pub fn new(folder: PathBuf) -> Claims {
-        Claims { folder }
+    pub fn of(store: &Store) -> Claims {
+        Claims { folder: store.cluster().join("claims") }
+    }
+
+    /// Takes away the claims of a run.
+    pub fn clear(&self, id: &RunId, copy: u32) {
+        for copy in 1..=copy {
+            let _ = fs::remove_file(self.path(id, copy));
+            let _ = fs::remove_file(self.folder.join(format!("{id}.{copy}.over")));
+        }
     }
 
     fn path(&self, id: &RunId, copy: u32) -> PathBuf {
@@ -121,10 +152,9 @@ impl Claims {
         replace(&self.folder.join(format!("{id}.{copy}.over")), &serde_json::to_vec(over)?)
     }
 
-    /// How the earlier copies of a run were over, the first one first.
-    pub fn past(&self, id: &RunId, copy: u32) -> Vec<Over> {
-        let read = |copy| serde_json::from_slice(&fs::read(self.folder.join(format!("{id}.{copy}.over"))).ok()?).ok();
-        (1..=copy).filter_map(read).collect()
+    /// How a copy was over; nothing where it is not.
+    pub fn over(&self, id: &RunId, copy: u32) -> Option<Over> {
+        serde_json::from_slice(&fs::read(self.folder.join(format!("{id}.{copy}.over"))).ok()?).ok()
     }
 }
 
@@ -135,13 +165,14 @@ mod tests {
 
     fn holder(task: u32) -> Holder {
         let pilot = Shard::Pilot { submission: 1, task, life: 0 };
-        Holder { pilot, job: format!("12_{task}"), process: Process::own(), since: "now".into() }
+        let (sweep, job) = ("glue".into(), format!("12_{task}"));
+        Holder { sweep, pilot, job, process: Process::own(), node: None, since: "now".into() }
     }
 
     #[test]
     fn of_many_who_try_one_has_it() {
         let folder = tempfile::tempdir().unwrap();
-        let claims = Claims::new(folder.path().join("claims"));
+        let claims = Claims::of(&Store::new(folder.path()));
         let id = RunId("ab12".into());
         let takers: usize = std::thread::scope(|scope| {
             let one = |task| {
@@ -152,22 +183,25 @@ mod tests {
             all.into_iter().map(|taker| taker.join().unwrap()).sum()
         });
         assert_eq!(takers, 1);
-        assert_eq!(fs::read_dir(folder.path().join("claims")).unwrap().count(), 1, "no draft is left");
+        assert_eq!(fs::read_dir(folder.path().join("cluster/claims")).unwrap().count(), 1, "no draft is left");
     }
 
     #[test]
     fn the_newest_copy_counts_and_says_how_the_others_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let claims = Claims::new(folder.path().join("claims"));
+        let claims = Claims::of(&Store::new(folder.path()));
         assert!(claims.all().is_empty());
         let id = RunId("ab12".into());
         assert!(claims.take(&id, 1, &holder(0)).unwrap());
         assert_eq!(claims.all()[&id], Claim { copy: 1, is_over: false });
-        let over = Over { why: "its node failed".into(), ending: Some(Ending::NodeFailed) };
+        let over = Over::by(Ending::NodeFailed);
         claims.end(&id, 1, &over).unwrap();
         assert_eq!(claims.all()[&id], Claim { copy: 1, is_over: true });
         assert!(claims.take(&id, 2, &holder(3)).unwrap());
         assert_eq!(claims.all()[&id], Claim { copy: 2, is_over: false });
-        assert_eq!((claims.past(&id, 2), claims.holder(&id, 2)), (vec![over], Some(holder(3))));
+        assert_eq!(
+            (claims.over(&id, 1), claims.over(&id, 2), claims.holder(&id, 2)),
+            (Some(over), None, Some(holder(3)))
+        );
     }
 }

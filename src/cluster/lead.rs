@@ -1,30 +1,34 @@
 //! The coordinator on the login node: looks at the records, asks the engine, and does what `decide` says.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::batch::{Batch, Entry, Submission, Terms};
-use super::claim::{Claim, Holder};
-use super::decide::{Act, Left, Task, View, decide};
-use super::patience::Patience;
+use super::claim::{Claim, Claims, Holder, Over};
+use super::decide::{Act, Held, Left, Place, Task, View, decide};
+use super::patience::{self, Patience};
 use super::pilot::has_ended;
 use super::{Ending, Engine, JobId, Seen, State, Submit, Trouble};
 use crate::failpoint;
 use crate::plan::RunId;
 use crate::record::process::Process;
 use crate::record::shard::Shard;
-use crate::record::store::{Store, make_folder, replace};
+use crate::record::store::{Store, replace};
 use crate::record::{End, FORMAT, Failure, Provenance, Record};
 use crate::spec::cluster::Mode;
 
-/// How often records and the user are looked for between two questions to the engine.
+/// How often the user is listened to between two questions to the engine.
 const BEAT: Duration = Duration::from_millis(200);
-/// Of so many runs all records are looked for on every beat.
+/// How often it is looked whether the last runs have ended, where there are few.
+const SOON: Duration = Duration::from_secs(1);
 const FEW: usize = 200;
+/// How long the engine is not asked for more jobs after it said that there are too many.
+const FULL: Duration = Duration::from_secs(60);
+/// How often one submission is tried that the engine never knew.
+const TRIES: u32 = 3;
 
 /// What a script needs to know of its submission.
 pub struct Script<'a> {
@@ -75,6 +79,8 @@ pub struct Lead<'a> {
     pub entries: &'a [Entry],
     pub script: &'a dyn Fn(&Script) -> String,
     pub at_once: u32,
+    /// Failed runs that end the sweep.
+    pub max_fail: Option<usize>,
     /// Leave as soon as jobs are submitted.
     pub is_detached: bool,
     state: Memory,
@@ -84,18 +90,31 @@ pub struct Lead<'a> {
 #[derive(Default)]
 struct Memory {
     done: HashSet<RunId>,
-    missing: BTreeMap<(u32, u32), u32>,
-    excluded: BTreeSet<String>,
+    failed: usize,
+    /// Files that never change once they are there.
+    holders: HashMap<(RunId, u32), Holder>,
+    overs: HashMap<(RunId, u32), Over>,
+    /// Tasks that the engine does not know: how often in a row, and since when.
+    missing: BTreeMap<Place, (u32, Instant)>,
+    down: BTreeSet<String>,
     /// How much was claimed and done when a submission was made.
     progress: BTreeMap<u32, u32>,
     idle: usize,
+    /// How often a submission was made again, and what the engine complained of last.
+    tries: BTreeMap<u32, u32>,
+    complaint: String,
+    /// When the engine last wanted no more, and how many jobs were under way then.
+    full: Option<(Instant, usize)>,
+    most_tasks: Option<u32>,
     is_cancelled: bool,
     /// Jobs that were cancelled before this coordinator came, which says nothing about what is wanted now.
     cancelled_before: Option<HashSet<JobId>>,
-    most_tasks: Option<u32>,
     said: BTreeMap<String, String>,
     news: Vec<String>,
 }
+
+/// What the engine answered, by the tasks that were asked for.
+type Known = BTreeMap<Place, Seen>;
 
 impl<'a> Lead<'a> {
     pub fn new(
@@ -107,7 +126,7 @@ impl<'a> Lead<'a> {
         script: &'a dyn Fn(&Script) -> String,
     ) -> Lead<'a> {
         let state = Memory::default();
-        Lead { engine, store, batch, terms, entries, script, at_once: 1, is_detached: false, state }
+        Lead { engine, store, batch, terms, entries, script, at_once: 1, max_fail: None, is_detached: false, state }
     }
 
     /// Goes on until every run has a record, or nothing more can be done. `show` hears of every look and says what the
@@ -123,31 +142,31 @@ impl<'a> Lead<'a> {
         loop {
             let left = self.left()?;
             if left.is_empty() {
-                self.cancel_waiting()?;
-                for (_, submission) in
-                    self.batch.submitted()?.into_iter().filter(|(_, submission)| submission.is_open())
-                {
-                    self.batch
-                        .write(&Submission { closed: Some("every run had its record".to_owned()), ..submission })?;
-                }
+                self.close()?;
                 return Ok(Finish::Complete);
             }
-            let before = (left.len(), look.jobs.clone());
-            let jobs = self.ask()?;
-            let acts = if is_stopping || jobs.is_none() {
-                Vec::new()
-            } else {
-                decide(&self.view(&left, jobs.as_deref().unwrap_or_default())?)
-            };
-            if let Some(jobs) = jobs {
+            if let Some(most) = self.max_fail.filter(|most| self.state.failed >= *most) {
+                self.stop()?;
+                return Ok(Finish::GivenUp(format!("{} runs failed, and max_fail is {most}", self.state.failed)));
+            }
+            let known = self.ask()?;
+            let mut acts = Vec::new();
+            if let Some(known) = known {
+                let jobs: Vec<Seen> = known.values().cloned().collect();
+                let is_news = jobs != look.jobs;
+                if is_news {
+                    patience.news();
+                    self.look_at_nodes();
+                }
                 look.jobs = jobs;
+                if !is_stopping {
+                    acts = decide(&self.view(&left, &known)?);
+                }
             }
-            (look.left, look.claimed) = (left.len(), left.iter().filter(|left| left.holder.is_some()).count());
-            if !acts.is_empty() || before != (left.len(), look.jobs.clone()) {
-                patience.news();
-            }
+            (look.left, look.claimed) = (left.len(), left.iter().filter(|left| left.held.is_some()).count());
             let is_idle = acts.is_empty();
             for act in acts {
+                patience.news();
                 if let Some(finish) = self.carry_out(act)? {
                     look.news = std::mem::take(&mut self.state.news);
                     show(&look);
@@ -164,6 +183,7 @@ impl<'a> Lead<'a> {
             if wish == Wish::Stop && !is_stopping {
                 is_stopping = true;
                 self.stop()?;
+                continue;
             }
             let at_work = |seen: &Seen| matches!(seen.state, State::Running | State::Unknown);
             if is_stopping && !look.jobs.iter().any(at_work) {
@@ -171,189 +191,278 @@ impl<'a> Lead<'a> {
             }
             // Deeds are looked at again soon; else the engine is left alone for a while.
             let pause = if is_idle { patience.pause() } else { BEAT };
-            if self.wait(pause, left.len(), &look, show, &mut is_stopping)? {
-                return Ok(Finish::Left);
+            match self.wait(pause, &look, show) {
+                Wish::Leave => return Ok(Finish::Left),
+                Wish::Stop if !is_stopping => {
+                    is_stopping = true;
+                    self.stop()?;
+                }
+                Wish::Stop | Wish::Nothing => {}
             }
         }
     }
 
-    /// Waits, but not longer than until a run ends or the user wants something; whether he wants to leave.
-    fn wait(
-        &mut self,
-        pause: Duration,
-        left: usize,
-        look: &Look,
-        show: &mut dyn FnMut(&Look) -> Wish,
-        is_stopping: &mut bool,
-    ) -> Result<bool> {
-        let start = Instant::now();
+    /// Waits, but not longer than until the last runs end or the user wants something.
+    fn wait(&mut self, pause: Duration, look: &Look, show: &mut dyn FnMut(&Look) -> Wish) -> Wish {
+        let (start, mut looked) = (Instant::now(), Instant::now());
         while start.elapsed() < pause {
             thread::sleep(BEAT);
-            match show(look) {
-                Wish::Nothing => {}
-                Wish::Leave => return Ok(true),
-                Wish::Stop if *is_stopping => {}
-                Wish::Stop => {
-                    *is_stopping = true;
-                    self.stop()?;
-                    return Ok(false);
+            let wish = show(look);
+            if wish != Wish::Nothing {
+                return wish;
+            }
+            if look.left <= FEW && looked.elapsed() >= SOON {
+                looked = Instant::now();
+                self.look_for_records();
+                if self.state.done.len() == self.entries.len() {
+                    break;
                 }
             }
-            // The last records are worth a look: then there is nothing to wait for.
-            if left <= FEW && self.count_left() == 0 {
-                break;
-            }
         }
-        Ok(false)
+        Wish::Nothing
     }
 
-    fn count_left(&mut self) -> usize {
-        let (store, done) = (self.store, &mut self.state.done);
-        let is_left = |entry: &&'a Entry| {
+    /// Looks which runs have a record by now.
+    fn look_for_records(&mut self) {
+        // Reading the folder lets a network file system see what other nodes have put there.
+        let folders: HashSet<RunId> = self.store.ids().unwrap_or_default().into_iter().collect();
+        for entry in self.entries {
             let (id, attempt) = (&entry.job.id, entry.ticket.attempt);
-            let has = done.contains(id) || has_ended(store, id, attempt);
-            if has {
-                done.insert(id.clone());
+            if folders.contains(id) && !self.state.done.contains(id) && has_ended(self.store, id, attempt) {
+                let is_failed = matches!(self.store.read(id), Ok(Some(record)) if record.failure().is_some());
+                self.state.failed += usize::from(is_failed);
+                self.state.done.insert(id.clone());
             }
-            !has
-        };
-        self.entries.iter().filter(is_left).count()
+        }
     }
 
     /// The runs without a record, in the order of work.
     fn left(&mut self) -> Result<Vec<Left>> {
-        self.count_left();
-        let claims = self.batch.claims();
+        self.look_for_records();
+        let claims = Claims::of(self.store);
         let all = claims.all();
-        let one = |entry: &Entry| {
+        let alive: HashSet<Shard> = self
+            .store
+            .seen(&self.batch.sweep, &[])
+            .into_iter()
+            .filter(|seen| seen.verdict.is_at_work())
+            .filter_map(|seen| seen.live.shard)
+            .collect();
+        let mut left = Vec::new();
+        for entry in self.entries {
             let id = entry.job.id.clone();
-            let claim = all.get(&id).cloned().unwrap_or_default();
-            let is_held = claim.copy > 0 && !claim.is_over;
-            let holder = if is_held { claims.holder(&id, claim.copy).map(|holder| holder.pilot) } else { None };
-            let past = claims.past(&id, claim.copy);
-            Left { id, copy: claim.copy, holder, past }
-        };
-        Ok(self.entries.iter().filter(|entry| !self.state.done.contains(&entry.job.id)).map(one).collect())
+            if self.state.done.contains(&id) {
+                continue;
+            }
+            let Claim { copy, is_over } = all.get(&id).cloned().unwrap_or_default();
+            let held = (copy > 0 && !is_over).then(|| self.held(&claims, &id, copy, &alive));
+            let past = self.past(&claims, &id, copy);
+            left.push(Left { id, copy, held, past });
+        }
+        Ok(left)
+    }
+
+    fn held(&mut self, claims: &Claims, id: &RunId, copy: u32, alive: &HashSet<Shard>) -> Held {
+        let key = (id.clone(), copy);
+        if !self.state.holders.contains_key(&key)
+            && let Some(holder) = claims.holder(id, copy)
+        {
+            self.state.holders.insert(key.clone(), holder);
+        }
+        match self.state.holders.get(&key) {
+            Some(Holder { sweep, pilot: pilot @ Shard::Pilot { submission, task, .. }, node, .. })
+                if *sweep == self.batch.sweep =>
+            {
+                Held::By { submission: *submission, task: *task, node: node.clone(), gave_sign: alive.contains(pilot) }
+            }
+            _ => Held::Elsewhere,
+        }
+    }
+
+    /// How the copies of a run were over.
+    fn past(&mut self, claims: &Claims, id: &RunId, copy: u32) -> Vec<Over> {
+        let mut past = Vec::new();
+        for copy in 1..=copy {
+            let key = (id.clone(), copy);
+            if !self.state.overs.contains_key(&key)
+                && let Some(over) = claims.over(id, copy)
+            {
+                self.state.overs.insert(key.clone(), over);
+            }
+            past.extend(self.state.overs.get(&key).cloned());
+        }
+        past
     }
 
     /// What the engine knows of the jobs that are open; nothing where it does not answer.
-    fn ask(&mut self) -> Result<Option<Vec<Seen>>> {
+    fn ask(&mut self) -> Result<Option<Known>> {
         let open: Vec<Submission> = self.batch.submitted()?.into_values().filter(Submission::is_open).collect();
         if open.is_empty() {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(Known::new()));
         }
         let names: Vec<String> = open.iter().map(|open| open.name.clone()).collect();
-        let mut found = match self.engine.list(&names) {
-            Ok(found) => found,
+        let mut known = match self.engine.list(&names) {
+            Ok(found) => of_tasks(&open, found),
             Err(trouble) => {
-                self.tell(
-                    "engine",
-                    &format!("{} does not answer: {trouble}; it is asked again", self.engine.describe()),
-                );
+                let say = format!("{} does not answer: {trouble}; it is asked again", self.engine.describe());
+                self.tell("engine", &say);
                 return Ok(None);
             }
         };
         self.state.said.remove("engine");
-        let tasks = || open.iter().flat_map(|open| (0..open.tasks).map(move |task| (open, task)));
-        if tasks().any(|(open, task)| find(&found, open, task).is_none())
-            && let Ok(past) = self.engine.past(&names)
-        {
-            found = super::slurm::joined(found, past);
-        }
-        for (open, task) in tasks() {
-            match find(&found, open, task) {
-                Some(seen) => {
-                    self.state.missing.remove(&(open.number, task));
-                    if open.id.is_none() && !seen.id.job.is_empty() {
-                        let known = Submission { id: Some(seen.id.job.clone()), ..open.clone() };
-                        self.batch.write(&known)?;
+        let places = || open.iter().flat_map(|open| (0..open.tasks).map(move |task| (open, (open.number, task))));
+        let mut can_miss = true;
+        if places().any(|(_, place)| known.get(&place).is_none_or(|seen| seen.state == State::Unknown)) {
+            match self.engine.past(&names) {
+                Ok(past) => {
+                    for (place, seen) in of_tasks(&open, past) {
+                        if known.get(&place).is_none_or(|held| held.state == State::Unknown) {
+                            known.insert(place, seen);
+                        }
                     }
                 }
-                None => *self.state.missing.entry((open.number, task)).or_default() += 1,
+                Err(_) => can_miss = false,
             }
         }
-        let is_cancelled = |seen: &&Seen| seen.state == State::Ended(Ending::Cancelled);
-        let now: HashSet<JobId> = found.iter().filter(is_cancelled).map(|seen| seen.id.clone()).collect();
-        let before = self.state.cancelled_before.get_or_insert_with(|| now.clone());
-        self.state.is_cancelled |= now.iter().any(|id| !before.contains(id));
-        for seen in &found {
-            if seen.state == State::Unknown {
-                let say = format!("job {} is {}, which says nothing here; it is asked again", seen.id, seen.said);
-                self.tell(&seen.id.to_string(), &say);
+        for (open, place) in places() {
+            match known.get(&place) {
+                Some(seen) => {
+                    self.state.missing.remove(&place);
+                    if open.id.is_none() {
+                        self.batch.write(&Submission { id: Some(seen.id.job.clone()), ..open.clone() })?;
+                    }
+                }
+                None if can_miss => self.state.missing.entry(place).or_insert((0, Instant::now())).0 += 1,
+                None => {}
             }
         }
-        Ok(Some(found))
+        self.notice(&known);
+        Ok(Some(known))
     }
 
-    fn view(&self, left: &[Left], jobs: &[Seen]) -> Result<View> {
-        let open: Vec<Submission> = self.batch.submitted()?.into_values().filter(Submission::is_open).collect();
-        let mut tasks = Vec::new();
-        for open in &open {
-            for task in 0..open.tasks {
-                if let Some(seen) = find(jobs, open, task) {
-                    tasks.push(Task { submission: open.number, task, state: seen.state, node: seen.node.clone() });
+    /// What of an answer the user should know.
+    fn notice(&mut self, known: &Known) {
+        let is_cancelled = |seen: &&Seen| seen.state == State::Ended(Ending::Cancelled);
+        let now: HashSet<JobId> = known.values().filter(is_cancelled).map(|seen| seen.id.clone()).collect();
+        let before = self.state.cancelled_before.get_or_insert_with(|| now.clone());
+        self.state.is_cancelled |= now.iter().any(|id| !before.contains(id));
+        for seen in known.values() {
+            let say = match seen.state {
+                State::Unknown => "which says nothing here; it is asked again",
+                // Nobody but the user or his site can let it go.
+                State::Waiting if seen.said.contains("held") || seen.said.contains("HOLD") => {
+                    "and does not begin by itself: `scontrol release` lets it, `scancel` ends it"
                 }
-            }
+                _ => continue,
+            };
+            self.tell(&seen.id.to_string(), &format!("job {} is {}, {say}", seen.id, seen.said));
         }
-        let excluded = &self.state.excluded;
-        tasks.iter_mut().for_each(|task| task.node = task.node.take().filter(|node| !excluded.contains(node)));
+    }
+
+    /// Which of the nodes that jobs of ours were on are down. A job of such a node may run elsewhere by now, and then nothing
+    /// else tells of it.
+    fn look_at_nodes(&mut self) {
+        let excluded = self.batch.excluded();
+        let nodes: BTreeSet<String> = self.state.holders.values().filter_map(|holder| holder.node.clone()).collect();
+        let nodes: Vec<String> = nodes.into_iter().filter(|node| !excluded.contains(node)).collect();
+        if !nodes.is_empty()
+            && let Ok(down) = self.engine.down(&nodes)
+        {
+            self.state.down.extend(down);
+        }
+    }
+
+    fn view(&mut self, left: &[Left], known: &Known) -> Result<View> {
+        let open: Vec<Submission> = self.batch.submitted()?.into_values().filter(Submission::is_open).collect();
+        let task = |seen: &Seen| Task { state: seen.state, node: seen.node.clone() };
+        let is_gone = |(count, since): &(u32, Instant)| *count >= 3 && since.elapsed() >= patience::missing();
+        let gone = self.state.missing.iter().filter(|(_, missed)| is_gone(missed)).map(|(place, _)| *place).collect();
+        let under_way = known.values().filter(|seen| !matches!(seen.state, State::Ended(_))).count();
+        let is_full = |(since, then): &(Instant, usize)| since.elapsed() < FULL && under_way >= *then;
+        self.state.full = self.state.full.filter(is_full);
         Ok(View {
             left: left.to_vec(),
-            tasks,
+            tasks: known.iter().map(|(place, seen)| (*place, task(seen))).collect(),
+            begun: open.iter().map(|open| open.number).filter(|number| self.batch.has_begun(*number)).collect(),
             open,
-            missing: self.state.missing.clone(),
+            gone,
+            down: self.state.down.clone(),
+            excluded: self.batch.excluded(),
             at_once: self.at_once,
             most_tasks: self.state.most_tasks.unwrap_or_else(|| self.engine.most_tasks()),
             is_array: self.terms.mode == Mode::Array,
             idle: self.state.idle,
             takes: self.terms.slots.unwrap_or(1) * self.terms.fuse,
+            is_full: self.state.full.is_some(),
             is_cancelled: self.state.is_cancelled,
         })
     }
 
     /// Runs that have ended, and claims that did not come to nothing: more than before says that jobs train.
-    fn progress(&self) -> u32 {
-        let claims = self.batch.claims();
-        let of_run = |(id, claim): (&RunId, &Claim)| {
-            let past = claims.past(id, claim.copy);
+    fn progress(&mut self) -> u32 {
+        let claims = Claims::of(self.store);
+        let mut sum = self.state.done.len() as u32;
+        for (id, claim) in claims.all() {
+            let past = self.past(&claims, &id, claim.copy);
             let futile = past.iter().filter(|over| matches!(over.ending, Some(Ending::Failed | Ending::Completed)));
-            claim.copy.saturating_sub(futile.count() as u32)
-        };
-        claims.all().iter().map(of_run).sum::<u32>() + self.state.done.len() as u32
+            sum += claim.copy.saturating_sub(futile.count() as u32);
+        }
+        sum
     }
 
     fn carry_out(&mut self, act: Act) -> Result<Option<Finish>> {
         match act {
             Act::Release(id, copy, over) => {
-                self.tell(&id.0, &format!("run {id:.10}: {}; it goes on in another job", over.why));
-                self.batch.claims().end(&id, copy, &over)?;
+                // It may have ended between the look at its record and the engine's answer.
+                self.look_for_records();
+                if !self.state.done.contains(&id) {
+                    self.tell(&id.0, &format!("run {id:.10}: {}; it goes on in another job", over.why));
+                    Claims::of(self.store).end(&id, copy, &over)?;
+                }
             }
             Act::Exclude(node) => {
                 self.tell(&node, &format!("node {node} failed and gets no more jobs of this sweep"));
-                self.state.excluded.insert(node);
+                self.batch.exclude(&node)?;
+                let jobs: Vec<String> =
+                    self.batch.submitted()?.into_values().filter(Submission::is_open).filter_map(|s| s.id).collect();
+                if let Err(trouble) = self.engine.exclude(&jobs, &Vec::from_iter(self.batch.excluded())) {
+                    self.tell("exclude", &format!("jobs that wait may still go there: {trouble}"));
+                }
             }
             Act::Close(number, why) => {
-                let is_idle = self.state.progress.get(&number).is_some_and(|before| *before == self.progress());
+                let progress = self.progress();
+                let is_idle = self.state.progress.get(&number).is_some_and(|before| *before == progress);
                 self.state.idle = if is_idle { self.state.idle + 1 } else { 0 };
                 if let Some(submission) = self.batch.submitted()?.remove(&number) {
                     self.batch.write(&Submission { closed: Some(why), ..submission })?;
                 }
             }
             Act::Again(number) => {
+                let tries = self.state.tries.entry(number).or_insert(1);
+                *tries += 1;
+                if *tries > TRIES {
+                    let complaint = &self.state.complaint;
+                    return Ok(Some(Finish::GivenUp(format!(
+                        "{TRIES} times no job came of a submission: {complaint}"
+                    ))));
+                }
                 if let Some(submission) = self.batch.submitted()?.remove(&number) {
                     self.state.missing.retain(|(of, _), _| *of != number);
                     return self.submit(submission);
                 }
             }
-            Act::Submit(tasks, runs) => {
+            Act::Submit { tasks, at_once, runs } => {
+                let progress = self.progress();
                 let number = self.batch.submitted()?.keys().max().map_or(1, |last| last + 1);
-                let name = format!("{}.{number}", self.terms.name);
+                let name = format!("{}-{number}-{}", self.terms.name, self.terms.sweep);
                 let made = format!("{:.0}", jiff::Timestamp::now());
-                let submission = Submission { number, name, tasks, runs, made, id: None, closed: None };
-                self.batch.write(&submission)?;
-                self.state.progress.insert(number, self.progress());
-                failpoint::pass("submission");
-                return self.submit(submission);
+                let submission = Submission { number, name, tasks, at_once, runs, made, id: None, closed: None };
+                // Where another coordinator was quicker, the next look sees what it did.
+                if self.batch.create(&submission)? {
+                    self.state.progress.insert(number, progress);
+                    failpoint::pass("submission");
+                    return self.submit(submission);
+                }
             }
             Act::Fail(id, copy, ending, why) => self.fail(&id, copy, ending, &why)?,
             Act::GiveUp(why) => return Ok(Some(Finish::GivenUp(self.with_last_words(&why)))),
@@ -364,37 +473,38 @@ impl<'a> Lead<'a> {
     /// Hands a submission that is written down to the engine.
     fn submit(&mut self, submission: Submission) -> Result<Option<Finish>> {
         let Submission { number, tasks, .. } = submission;
-        let exclude: Vec<String> = self.state.excluded.iter().cloned().collect();
-        let at_once = self.at_once.min(tasks);
+        let exclude = Vec::from_iter(self.batch.excluded());
+        let at_once = submission.at_once.min(tasks);
         let text = (self.script)(&Script { number, name: &submission.name, tasks, at_once, exclude: &exclude });
-        let script = self.batch.script(number);
+        let script = std::path::absolute(self.batch.script(number))?;
         replace(&script, text.as_bytes())?;
-        make_folder(self.batch.log(number, "0").parent().unwrap_or(Path::new(".")))?;
-        let order =
-            Submit { name: submission.name.clone(), script: std::path::absolute(script)?, tasks, at_once, exclude };
-        let closed = |why: String| Submission { closed: Some(why), ..submission.clone() };
+        let order = Submit { name: submission.name.clone(), script, tasks, at_once, exclude };
+        let others = self.batch.submitted()?.values().filter(|s| s.is_open() && s.number != number).count();
         match self.engine.submit(&order) {
             Ok(id) => {
                 failpoint::pass("submitted");
                 let jobs = if tasks == 1 { "a job".to_owned() } else { format!("{tasks} jobs") };
                 self.tell("submitted", &format!("submitted {jobs} as {id}"));
                 self.batch.write(&Submission { id: Some(id), ..submission })?;
+                self.state.most_tasks = self.state.most_tasks.map(|most| (most * 2).min(self.engine.most_tasks()));
             }
             // Whether it went through, its name tells.
-            Err(Trouble::Silent(why)) => self.tell("submit", &format!("{why}; whether it went through is looked up")),
+            Err(Trouble::Silent(why)) => {
+                self.tell("submit", &format!("{why}; whether it went through is looked up"));
+                self.state.complaint = why;
+            }
             Err(Trouble::TooMuch(why)) if tasks > 1 => {
                 self.state.most_tasks = Some(tasks / 2);
-                self.tell("submit", &format!("{why}; from now on at most {} jobs at once", tasks / 2));
-                self.batch.write(&closed(why))?;
+                self.tell("submit", &format!("{why}; it is tried with {} jobs", tasks / 2));
+                self.batch.write(&Submission { closed: Some(why), ..submission })?;
             }
-            Err(Trouble::TooMuch(why))
-                if self.batch.submitted()?.values().any(|s| s.is_open() && s.number != number) =>
-            {
+            Err(Trouble::TooMuch(why)) if others > 0 => {
                 self.tell("submit", &format!("{why}; it is tried again when others have ended"));
-                self.batch.write(&closed(why))?;
+                self.state.full = Some((Instant::now(), others));
+                self.batch.write(&Submission { closed: Some(why), ..submission })?;
             }
             Err(Trouble::TooMuch(why) | Trouble::Refused(why)) => {
-                self.batch.write(&closed(why.clone()))?;
+                self.batch.write(&Submission { closed: Some(why.clone()), ..submission })?;
                 return Ok(Some(Finish::GivenUp(why)));
             }
         }
@@ -408,8 +518,17 @@ impl<'a> Lead<'a> {
             Ending::Preempted => Failure::Preempted { tail: why.to_owned() },
             _ => Failure::Killed { tail: why.to_owned() },
         };
-        publish(self.store, self.batch, entry, copy, failure)?;
+        publish(self.store, entry, copy, failure)?;
         self.tell(&id.0, &format!("run {id:.10} failed: {why}"));
+        Ok(())
+    }
+
+    /// Nothing is to be looked for any more: jobs that have not begun are cancelled.
+    fn close(&mut self) -> Result<()> {
+        self.cancel_waiting()?;
+        for submission in self.batch.submitted()?.into_values().filter(Submission::is_open) {
+            self.batch.write(&Submission { closed: Some("every run had its record".to_owned()), ..submission })?;
+        }
         Ok(())
     }
 
@@ -420,9 +539,9 @@ impl<'a> Lead<'a> {
 
     /// Cancels the jobs that have not begun.
     fn cancel_waiting(&mut self) -> Result<()> {
-        let Some(jobs) = self.ask()? else { return Ok(()) };
+        let Some(known) = self.ask()? else { return Ok(()) };
         let waiting: Vec<String> =
-            jobs.iter().filter(|seen| seen.state == State::Waiting).map(|seen| seen.id.to_string()).collect();
+            known.values().filter(|seen| seen.state == State::Waiting).map(|seen| seen.id.to_string()).collect();
         if !waiting.is_empty()
             && let Err(trouble) = self.engine.cancel(&waiting)
         {
@@ -436,7 +555,9 @@ impl<'a> Lead<'a> {
         let folder = self.batch.folder.join("log");
         let mut logs: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
         logs.sort_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
-        let Some(text) = logs.last().and_then(|path| std::fs::read_to_string(path).ok()) else { return why.to_owned() };
+        let Some(text) = logs.last().and_then(|path| std::fs::read_to_string(path).ok()) else {
+            return why.to_owned();
+        };
         let lines: Vec<&str> = text.lines().rev().take(8).collect();
         let last: Vec<&str> = lines.into_iter().rev().collect();
         format!("{why}. The last one wrote:\n{}\n(the logs lie in {})", last.join("\n"), folder.display())
@@ -455,23 +576,25 @@ impl<'a> Lead<'a> {
 /// # Errors
 /// The folder cannot be written.
 pub fn cancel(store: &Store, batch: &Batch, entry: &Entry) -> Result<bool> {
-    let (id, claims) = (&entry.job.id, batch.claims());
+    let (id, claims) = (&entry.job.id, Claims::of(store));
     let before = claims.all().get(id).cloned().unwrap_or_default();
     if (before.copy > 0 && !before.is_over) || has_ended(store, id, entry.ticket.attempt) {
         return Ok(false);
     }
     let copy = before.copy + 1;
     let holder = Holder {
+        sweep: batch.sweep.clone(),
         pilot: Shard::Pilot { submission: 0, task: 0, life: 0 },
         job: "cancelled".to_owned(),
         process: Process::own(),
+        node: None,
         since: format!("{:.0}", jiff::Timestamp::now()),
     };
-    Ok(claims.take(id, copy, &holder)? && publish(store, batch, entry, copy, Failure::Cancelled)?)
+    Ok(claims.take(id, copy, &holder)? && publish(store, entry, copy, Failure::Cancelled)?)
 }
 
 /// The record of a run that no worker tells of.
-fn publish(store: &Store, batch: &Batch, entry: &Entry, copy: u32, failure: Failure) -> Result<bool> {
+fn publish(store: &Store, entry: &Entry, copy: u32, failure: Failure) -> Result<bool> {
     let id = entry.job.id.clone();
     let made = Provenance {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -479,15 +602,66 @@ fn publish(store: &Store, batch: &Batch, entry: &Entry, copy: u32, failure: Fail
         attempt: entry.ticket.attempt + copy.saturating_sub(1),
         ..Provenance::default()
     };
-    let folder = store.attempt_folder(&batch.sweep, &id, copy);
+    let folder = store.attempt_folder(&id, copy);
     store.publish(&Record { format: FORMAT, id, run: entry.job.run.clone(), end: End::Failed(failure), made }, &folder)
 }
 
-/// What the engine says of a task of a submission.
-fn find<'s>(jobs: &'s [Seen], submission: &Submission, task: u32) -> Option<&'s Seen> {
-    jobs.iter().find(|seen| {
-        let is_its =
-            seen.name == submission.name || (seen.name.is_empty() && submission.id.as_ref() == Some(&seen.id.job));
-        is_its && seen.id.task.unwrap_or(0) == task
-    })
+/// What the engine says, by submission and task. Where one has two rows, as two jobs of one name, that of the known id
+/// counts, and of those the one that is not over.
+fn of_tasks(open: &[Submission], found: Vec<Seen>) -> Known {
+    let mut known = Known::new();
+    for seen in found {
+        let its = |open: &&Submission| match &open.id {
+            Some(id) => *id == seen.id.job,
+            None => is_name(&open.name, &seen.name),
+        };
+        let Some(submission) = open.iter().find(its) else { continue };
+        let place = (submission.number, seen.id.task.unwrap_or(0));
+        let is_over = |seen: &Seen| matches!(seen.state, State::Ended(_));
+        if known.get(&place).is_none_or(|held| is_over(held) && !is_over(&seen)) {
+            known.insert(place, seen);
+        }
+    }
+    known
+}
+
+/// Whether a name that an engine prints is that of a submission: some print only so many letters.
+fn is_name(own: &str, printed: &str) -> bool {
+    const LEAST: usize = 10;
+    own == printed || (printed.len() >= LEAST && own.starts_with(printed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(job: &str, task: Option<u32>, name: &str, state: State) -> Seen {
+        let id = JobId { job: job.to_owned(), task };
+        Seen { id, name: name.to_owned(), state, said: String::new(), node: None }
+    }
+
+    #[test]
+    fn jobs_are_known_by_their_id_and_before_that_by_their_name() {
+        let open = |number: u32, id: Option<&str>| Submission {
+            number,
+            name: format!("s12ab34c-{number}-glue"),
+            tasks: 2,
+            at_once: 2,
+            runs: None,
+            made: String::new(),
+            id: id.map(str::to_owned),
+            closed: None,
+        };
+        let ended = State::Ended(Ending::Cancelled);
+        let found = vec![
+            seen("7", Some(0), "s12ab34c-1-glue", State::Running),
+            seen("9", Some(0), "s12ab34c-1-glue", State::Waiting),
+            seen("8", Some(1), "s12ab34c-2", ended),
+            seen("10", Some(1), "s12ab34c-2", State::Running),
+            seen("11", None, "another", State::Running),
+        ];
+        let known = of_tasks(&[open(1, Some("7")), open(2, None)], found);
+        let brief: Vec<(Place, String)> = known.iter().map(|(place, seen)| (*place, seen.id.to_string())).collect();
+        assert_eq!(brief, [((1, 0), "7_0".to_owned()), ((2, 1), "10_1".to_owned())]);
+    }
 }

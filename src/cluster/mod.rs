@@ -140,6 +140,20 @@ pub trait Engine {
     fn past(&self, _names: &[String]) -> Result<Vec<Seen>, Trouble> {
         Ok(Vec::new())
     }
+    /// Those of these nodes that are down, as far as it can say.
+    ///
+    /// # Errors
+    /// It cannot be asked now.
+    fn down(&self, _nodes: &[String]) -> Result<Vec<String>, Trouble> {
+        Ok(Vec::new())
+    }
+    /// Keeps jobs that wait away from nodes; where it cannot, they may still go there.
+    ///
+    /// # Errors
+    /// It cannot be asked now.
+    fn exclude(&self, _jobs: &[String], _nodes: &[String]) -> Result<(), Trouble> {
+        Ok(())
+    }
     /// # Errors
     /// It cannot be asked now.
     fn cancel(&self, jobs: &[String]) -> Result<(), Trouble>;

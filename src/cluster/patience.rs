@@ -5,6 +5,13 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// How long a job must be unknown to the engine before it is gone. A test that kills a controller need not wait a minute:
+/// SWEEP_MISSING_AFTER says it in seconds.
+pub fn missing() -> Duration {
+    let said = std::env::var("SWEEP_MISSING_AFTER").ok().and_then(|text| text.parse().ok());
+    said.map_or(LONGEST, Duration::from_secs)
+}
+
 /// Grows from two seconds to a minute while nothing happens.
 #[derive(Debug, Clone)]
 pub struct Patience(Duration);

@@ -33,8 +33,9 @@ const OFTEN: Duration = Duration::from_secs(1);
 pub struct Call {
     pub submission: u32,
     pub task: u32,
-    /// The engine's name of it: `12_3`.
+    /// The engine's name of it: `12_3`; and of its node.
     pub job: String,
+    pub node: Option<String>,
 }
 
 /// A job that has said who it is.
@@ -49,8 +50,8 @@ impl Pilot {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn begin(batch: &Batch, call: &Call) -> Result<Pilot> {
-        let claims = batch.claims();
+    pub fn begin(store: &Store, batch: &Batch, call: &Call) -> Result<Pilot> {
+        let claims = Claims::of(store);
         let folder = batch.folder.join("pilots");
         make_folder(&folder)?;
         let Call { submission, task, .. } = *call;
@@ -65,7 +66,14 @@ impl Pilot {
         };
         let since = format!("{:.0}", jiff::Timestamp::now());
         let pilot = Shard::Pilot { submission, task, life };
-        let holder = Holder { pilot, job: call.job.clone(), process: Process::own(), since };
+        let holder = Holder {
+            sweep: batch.sweep.clone(),
+            pilot,
+            job: call.job.clone(),
+            process: Process::own(),
+            node: call.node.clone(),
+            since,
+        };
         fs::write(&path, serde_json::to_vec(&holder)?).with_context(|| format!("cannot write {}", path.display()))?;
         let own = Pilot { holder, claims };
         own.end_earlier_lives(submission, task, life)?;
@@ -81,9 +89,10 @@ impl Pilot {
             return Ok(());
         }
         for (id, Claim { copy, is_over }) in self.claims.all() {
-            if !is_over && self.claims.holder(&id, copy).is_some_and(|holder| is_earlier(holder.pilot)) {
-                // That it was begun again is no fault of the run: the engine says why it ended.
-                self.claims.end(&id, copy, &Over { why: "its job began again".to_owned(), ending: None })?;
+            let is_its = |holder: Holder| holder.sweep == self.holder.sweep && is_earlier(holder.pilot);
+            if !is_over && self.claims.holder(&id, copy).is_some_and(is_its) {
+                // Why it was begun again is not known here, and no fault of the run.
+                self.claims.end(&id, copy, &Over::given_back("its job began again".to_owned(), None))?;
             }
         }
         Ok(())
@@ -131,11 +140,11 @@ pub fn work(
     let job = |id: &RunId| -> Result<Job> {
         let entry = by_id.get(id).with_context(|| format!("run {id} is none of this sweep"))?;
         let copy = copies.borrow().get(id).copied().unwrap_or(1);
-        let folder = std::path::absolute(store.attempt_folder(&batch.sweep, id, copy))?;
+        let folder = std::path::absolute(store.attempt_folder(id, copy))?;
         Ok(Job { folder, copy: Some(copy), ..entry.job.clone() })
     };
     let at_once = slots.len() * terms.fuse as usize;
-    let (mut error, mut done) = (None, HashSet::new());
+    let (mut error, mut done, mut is_too_late) = (None, HashSet::new(), false);
     let mut taker = Taker {
         pilot,
         store,
@@ -143,6 +152,7 @@ pub fn work(
         entries: entries.iter().filter(|entry| only.as_ref().is_none_or(|only| entry.job.id == *only)).collect(),
         copies: &copies,
         done: &mut done,
+        is_too_late: &mut is_too_late,
         at_once,
         time,
         looked: None,
@@ -159,8 +169,14 @@ pub fn work(
     for (id, copy) in copies.borrow().iter() {
         if !has_ended(store, id, by_id.get(id).map_or(1, |entry| entry.ticket.attempt)) {
             let over = match &summary {
-                Ok(summary) => Over { why: format!("given back: {}", summary.finish.in_words()), ending: None },
-                Err(error) => Over { why: format!("its job could not go on: {error:#}"), ending: Some(Ending::Failed) },
+                Ok(summary) => {
+                    let step = by_id.get(id).and_then(|entry| newest_step(&entry.job, *copy));
+                    Over::given_back(format!("given back: {}", summary.finish.in_words()), step)
+                }
+                Err(error) => {
+                    let why = format!("its job could not go on: {error:#}");
+                    Over { why, blameless: true, ..Over::by(Ending::Failed) }
+                }
             };
             pilot.claims.end(id, *copy, &over)?;
         }
@@ -175,7 +191,19 @@ pub fn work(
     };
     let mut ours = entries.iter().filter(|entry| only.as_ref().is_none_or(|only| entry.job.id == *only));
     let is_left = ours.any(|entry| is_left(&entry));
-    Ok((summary?.finish, is_left))
+    let finish = match summary?.finish {
+        // It could have done more, but not in its time.
+        Finish::Complete if is_too_late => Finish::OutOfTime,
+        finish => finish,
+    };
+    Ok((finish, is_left))
+}
+
+/// The step of a copy's newest checkpoint.
+fn newest_step(job: &Job, copy: u32) -> Option<u32> {
+    let folder = checkpoint_folder(&job.cache, &checkpoints_of(&job.id, Some(copy)));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
 }
 
 /// Whether a run has a record of this attempt or a later one: a run that is tried again has one of the attempt before.
@@ -198,6 +226,8 @@ struct Taker<'a> {
     copies: &'a RefCell<HashMap<RunId, u32>>,
     /// Runs that are known to have a record.
     done: &'a mut HashSet<RunId>,
+    /// A run was left alone since it would not end in time.
+    is_too_late: &'a mut bool,
     at_once: usize,
     time: Option<Duration>,
     looked: Option<Duration>,
@@ -226,6 +256,7 @@ impl Taker<'_> {
             // The first is taken in any case: a run that is longer than a job goes on from its checkpoint in the next.
             let is_first = is_fresh && taken.is_empty();
             if !is_first && left.zip(entry.ticket.estimate).is_some_and(|(left, estimate)| estimate > left) {
+                *self.is_too_late |= !has_ended(self.store, id, entry.ticket.attempt);
                 continue;
             }
             if has_ended(self.store, id, entry.ticket.attempt) {
@@ -236,8 +267,13 @@ impl Taker<'_> {
             if !self.pilot.claims.take(id, copy, &self.pilot.holder)? {
                 continue;
             }
-            self.take_over(id, copy)?;
             self.copies.borrow_mut().insert(id.clone(), copy);
+            // A look at the folder lets a network file system see what another node has put there since.
+            if copy > 1 && fs::read_dir(self.store.runs()).is_ok() && has_ended(self.store, id, entry.ticket.attempt) {
+                self.done.insert(id.clone());
+                continue;
+            }
+            self.take_over(entry, copy)?;
             let estimate = entry.ticket.estimate.filter(|_| !is_first);
             taken.push(Ticket { attempt: entry.ticket.attempt + before.copy, estimate, ..entry.ticket.clone() });
         }
@@ -246,29 +282,31 @@ impl Taker<'_> {
 
     /// The checkpoints of the copy before become ours by a rename: one that is still under way somewhere writes no more
     /// into them. Its steps are copied, so that they go on in one file.
-    fn take_over(&self, id: &RunId, copy: u32) -> Result<()> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.job.id == *id) else { return Ok(()) };
-        let before = (copy > 1).then_some(copy - 1);
-        let cache = &entry.job.cache;
-        let from = checkpoint_folder(cache, &checkpoints_of(id, before));
-        let to = checkpoint_folder(cache, &checkpoints_of(id, Some(copy)));
-        let old = match before {
-            Some(before) => self.store.attempt_folder(&self.batch.sweep, id, before),
-            None => self.store.run_folder(id),
-        };
-        let folder = self.store.attempt_folder(&self.batch.sweep, id, copy);
-        make_folder(&folder)?;
-        match fs::rename(&from, &to) {
-            Ok(()) => {
-                // Without checkpoints the run begins anew, and so do its files.
-                for name in ["steps.csv", "log.txt"] {
-                    let _ = fs::copy(old.join(name), folder.join(name));
-                }
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot take over {}", from.display())),
+    fn take_over(&self, entry: &Entry, copy: u32) -> Result<()> {
+        let id = &entry.job.id;
+        let checkpoints = |copy| checkpoint_folder(&entry.job.cache, &checkpoints_of(id, copy));
+        let (to, folder) = (checkpoints(Some(copy)), self.store.attempt_folder(id, copy));
+        // Of a copy of this number that was settled long ago.
+        for stale in [&to, &folder] {
+            let _ = fs::remove_dir_all(stale);
         }
+        make_folder(&folder)?;
+        let before = (copy > 1).then(|| (checkpoints(Some(copy - 1)), self.store.attempt_folder(id, copy - 1)));
+        let own = (checkpoints(None), self.store.run_folder(id));
+        for (from, old) in before.into_iter().chain([own]) {
+            match fs::rename(&from, &to) {
+                Ok(()) => {
+                    // Without checkpoints the run begins anew, and so do its files.
+                    for name in ["steps.csv", "log.txt"] {
+                        let _ = fs::copy(old.join(name), folder.join(name));
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot take over {}", from.display())),
+            }
+        }
+        Ok(())
     }
 }
 

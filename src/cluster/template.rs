@@ -1,6 +1,7 @@
 //! An engine that is told by three commands of the sweep file: PBS, LSF, SGE and the like.
 
 use std::process::Command;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -14,20 +15,42 @@ pub struct Template {
     commands: Commands,
     id: Regex,
     line: Regex,
+    /// Of a job.
+    seconds: u64,
 }
 
 impl Template {
     /// # Errors
     /// A pattern that is none; the sweep file is checked for that before.
-    pub fn new(commands: &Commands) -> Result<Template, Trouble> {
+    pub fn new(commands: &Commands, time: Duration) -> Result<Template, Trouble> {
         let ready = |text: &str| Regex::new(text).map_err(|error| Trouble::Refused(error.to_string()));
-        Ok(Template { commands: commands.clone(), id: ready(&commands.id)?, line: ready(&commands.line)? })
+        let (id, line) = (ready(&commands.id)?, ready(&commands.line)?);
+        Ok(Template { commands: commands.clone(), id, line, seconds: time.as_secs() })
     }
 
     fn run(&self, line: &str) -> Result<Said, Trouble> {
         let mut command = Command::new("sh");
         command.args(["-c", line]);
         call(command)
+    }
+
+    /// `123[4].head`, `123_4`, `123.4`: the job `123[].head`, or `123`, and its task.
+    fn task_of(&self, id: &str) -> JobId {
+        let place = id.find(['[', '_', '.']);
+        let parts = place.map(|place| (&id[..place], &id[place + 1..]));
+        let task = parts.and_then(|(_, rest)| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<u32>().ok()?.checked_sub(self.commands.first)
+        });
+        let Some((job, rest)) = parts.filter(|_| task.is_some()) else {
+            return JobId { job: id.to_owned(), task: None };
+        };
+        // PBS calls the whole `123[].head`.
+        let job = match rest.split_once(']') {
+            Some((_, host)) => format!("{job}[]{host}"),
+            None => job.to_owned(),
+        };
+        JobId { job, task }
     }
 
     fn state(&self, word: &str) -> State {
@@ -55,8 +78,13 @@ impl Engine for Template {
                 ("name", quoted(&order.name)),
                 ("script", quoted(&order.script.display().to_string())),
                 ("tasks", order.tasks.to_string()),
-                ("last", order.tasks.saturating_sub(1).to_string()),
+                ("last", (self.commands.first + order.tasks).saturating_sub(1).to_string()),
                 ("at_once", order.at_once.to_string()),
+                ("first", self.commands.first.to_string()),
+                ("exclude", order.exclude.join(",")),
+                ("cpus", self.commands.jobs.cpus.unwrap_or(1).to_string()),
+                ("seconds", self.seconds.to_string()),
+                ("minutes", self.seconds.div_ceil(60).to_string()),
             ],
         );
         let said = self.run(&filled)?;
@@ -68,7 +96,7 @@ impl Engine for Template {
         id.ok_or_else(|| Trouble::Silent(format!("`{filled}` said no id that {} finds: {}", self.id, said.out.trim())))
     }
 
-    fn list(&self, names: &[String]) -> Result<Vec<Seen>, Trouble> {
+    fn list(&self, _names: &[String]) -> Result<Vec<Seen>, Trouble> {
         let said = self.run(&self.commands.list)?;
         if !said.is_well {
             return Err(Trouble::Silent(format!("`{}`: {}", self.commands.list, said.complaint())));
@@ -76,20 +104,9 @@ impl Engine for Template {
         let row = |line: &str| {
             let found = self.line.captures(line)?;
             let group = |name: &str| found.name(name).map(|text| text.as_str().to_owned());
-            let (id, word) = (group("id")?, group("state")?);
-            let name = group("name").unwrap_or_default();
-            if !name.is_empty() && !names.contains(&name) {
-                return None;
-            }
-            let (job, task) = match id
-                .split_once(['_', '[', '.'])
-                .and_then(|(job, task)| Some((job.to_owned(), task.trim_end_matches(']').parse().ok()?)))
-            {
-                Some((job, task)) if self.commands.index.is_some() => (job, Some(task)),
-                _ => (id, None),
-            };
-            let state = self.state(&word);
-            Some(Seen { id: JobId { job, task }, name, state, said: word, node: group("node") })
+            let (id, word, name) = (group("id")?, group("state")?, group("name")?);
+            let id = if self.commands.index.is_some() { self.task_of(&id) } else { JobId { job: id, task: None } };
+            Some(Seen { id, name, state: self.state(&word), said: word, node: group("node") })
         };
         Ok(said.out.lines().filter_map(row).collect())
     }
@@ -131,7 +148,10 @@ pub fn script(commands: &Commands, program: &str) -> String {
         });
     }
     lines.extend(commands.jobs.setup.iter().cloned());
-    let task = commands.index.as_ref().map_or("0".to_owned(), |index| format!("\"${index}\""));
+    let task = match &commands.index {
+        Some(index) => format!("$((${index} - {}))", commands.first),
+        None => "0".to_owned(),
+    };
     let cpus = commands.jobs.cpus.map_or_else(String::new, |cpus| format!(" --cpus {cpus}"));
     lines.push(format!("exec {program} --task {task}{cpus}"));
     lines.join("\n") + "\n"
@@ -142,12 +162,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     fn commands() -> Commands {
         Commands {
             submit: "echo submitted {name} {script} 0-{last} as 77.head".into(),
             id: r"as (\S+)".into(),
             list: "printf '77.head sweep-a.1 Q n1\\n78.head other R n2\\n79.head sweep-a.2 X n3\\nTotal: 3\\n'".into(),
             line: r"^(?<id>\S+) (?<name>\S+) (?<state>\S+) (?<node>\S+)$".into(),
+            first: 1,
             waiting: vec!["Q".into()],
             running: vec!["R".into()],
             cancel: "test {id} = 77.head".into(),
@@ -157,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_engine_is_told_and_understood_by_its_commands() {
-        let engine = Template::new(&commands()).unwrap();
+        let engine = Template::new(&commands(), HOUR).unwrap();
         let order = Submit {
             name: "sweep-a.1".into(),
             script: "/tmp/a b.sh".into(),
@@ -168,14 +191,30 @@ mod tests {
         assert_eq!(engine.submit(&order).unwrap(), "77.head");
         let seen = engine.list(&["sweep-a.1".into(), "sweep-a.2".into()]).unwrap();
         let brief: Vec<(String, State)> = seen.iter().map(|seen| (seen.id.to_string(), seen.state)).collect();
-        assert_eq!(brief, [("77.head".to_owned(), State::Waiting), ("79.head".to_owned(), State::Unknown)]);
+        let of_others = ("78.head".to_owned(), State::Running);
+        assert_eq!(brief, [("77.head".to_owned(), State::Waiting), of_others, ("79.head".to_owned(), State::Unknown)]);
         engine.cancel(&["77.head".into()]).unwrap();
         assert!(engine.cancel(&["5".into()]).is_err());
     }
 
     #[test]
+    fn tasks_of_an_array_are_told_by_their_ids() {
+        let engine = Template::new(&commands(), HOUR).unwrap();
+        for (id, job, task) in [
+            ("123[4].head", "123[].head", Some(3)),
+            ("123_1", "123", Some(0)),
+            ("123.2", "123", Some(1)),
+            ("123.head", "123.head", None),
+            ("123[].head", "123[].head", None),
+            ("123", "123", None),
+        ] {
+            assert_eq!(engine.task_of(id), JobId { job: job.to_owned(), task }, "{id}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_may_have_gone_through() {
-        let engine = Template::new(&Commands { submit: "echo odd".into(), ..commands() }).unwrap();
+        let engine = Template::new(&Commands { submit: "echo odd".into(), ..commands() }, HOUR).unwrap();
         let order = Submit { name: "a".into(), script: "b".into(), tasks: 1, at_once: 1, exclude: Vec::new() };
         assert!(matches!(engine.submit(&order), Err(Trouble::Silent(why)) if why.contains("said no id")));
     }

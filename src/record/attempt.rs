@@ -17,26 +17,25 @@ use crate::plan::RunId;
 const TRIES: u32 = 5;
 
 impl Store {
-    /// The folder with a folder for each copy of a sweep's runs.
-    pub fn attempts(&self, sweep: &str) -> PathBuf {
-        self.sweep_folder(sweep).join("cluster").join("attempts")
+    /// What is of runs on a cluster, whichever sweep asks for them: who claims them, and their copies under way.
+    pub fn cluster(&self) -> PathBuf {
+        self.root().join("cluster")
     }
 
-    /// The folder of a copy: `<sweep>/cluster/attempts/<id>.<copy>`.
-    pub fn attempt_folder(&self, sweep: &str, id: &RunId, copy: u32) -> PathBuf {
-        self.attempts(sweep).join(format!("{id}.{copy}"))
+    /// The folder of a copy: `cluster/attempts/<id>.<copy>`.
+    pub fn attempt_folder(&self, id: &RunId, copy: u32) -> PathBuf {
+        self.cluster().join("attempts").join(format!("{id}.{copy}"))
     }
 
     /// Where a run's files are now: in the folder of its newest copy while that is under way, else in its own.
-    pub fn present_folder<'n>(&self, sweeps: impl IntoIterator<Item = &'n str>, id: &RunId) -> PathBuf {
+    pub fn present_folder(&self, id: &RunId) -> PathBuf {
         let copy = |entry: fs::DirEntry| {
             let name = entry.file_name().into_string().ok()?;
             let copy: u32 = name.strip_prefix(&id.0)?.strip_prefix('.')?.parse().ok()?;
             // One that has a record and is still here came too late.
             (!entry.path().join("record.json").exists()).then(|| (copy, entry.path()))
         };
-        let folders = sweeps.into_iter().map(|sweep| self.attempts(sweep));
-        let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+        let entries = fs::read_dir(self.cluster().join("attempts")).into_iter().flatten().flatten();
         let newest = entries.filter_map(copy).max();
         newest.map_or_else(|| self.run_folder(id), |(_, folder)| folder)
     }
@@ -58,6 +57,10 @@ impl Store {
                     return Ok(true);
                 }
                 Err(error) if is_taken(&error) => {}
+                // The answer of a server was lost, and the question asked again: it had gone through.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(self.read(&record.id)?.as_ref() == Some(record));
+                }
                 Err(error) => return Err(explain(error, &target)),
             }
             let there = self.read(&record.id)?;
@@ -65,16 +68,23 @@ impl Store {
                 return Ok(false);
             }
             // What began here without an end, or ended worse.
-            let aside = folder.with_extension("before");
+            let mut aside = folder.as_os_str().to_owned();
+            aside.push(".before");
+            let aside = PathBuf::from(aside);
             let _ = fs::remove_dir_all(&aside);
             match fs::rename(&target, &aside) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(explain(error, &aside)),
             }
-            // Another copy may have come to its end between the look and the move: it goes back.
-            if self.read_from(&aside)? != there {
-                let _ = fs::rename(&aside, &target);
+            // Another copy may have come to its end between the look and the move: it goes back, or by the same rule to
+            // where yet another one came meanwhile.
+            match self.read_from(&aside)? {
+                Some(other) if Some(&other) != there.as_ref() && fs::rename(&aside, &target).is_err() => {
+                    self.publish(&other, &aside)?;
+                }
+                Some(other) if Some(&other) != there.as_ref() => {}
+                _ => continue,
             }
         }
         Ok(false)
@@ -116,7 +126,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Store::new(root.path());
         let one = |(number, record): (usize, &Record)| {
-            let folder = store.attempt_folder("glue", &record.id, number as u32);
+            let folder = store.attempt_folder(&record.id, number as u32);
             make_folder(&folder).unwrap();
             fs::write(folder.join("log.txt"), number.to_string()).unwrap();
             store.publish(record, &folder).unwrap()
@@ -141,7 +151,7 @@ mod tests {
         let record = done(1);
         make_folder(&store.run_folder(&record.id)).unwrap();
         fs::write(store.run_folder(&record.id).join("steps.csv"), "old").unwrap();
-        assert!(store.publish(&record, &store.attempt_folder("glue", &record.id, 1)).unwrap());
+        assert!(store.publish(&record, &store.attempt_folder(&record.id, 1)).unwrap());
         assert!(!store.run_folder(&record.id).join("steps.csv").exists());
         assert_eq!(store.read(&record.id).unwrap(), Some(record));
     }
@@ -152,14 +162,14 @@ mod tests {
         let store = Store::new(root.path());
         let record = done(1);
         let id = &record.id;
-        let present = || store.present_folder(["glue", "other"], id);
+        let present = || store.present_folder(id);
         assert_eq!(present(), store.run_folder(id));
         for copy in [2, 10] {
-            make_folder(&store.attempt_folder("glue", id, copy)).unwrap();
+            make_folder(&store.attempt_folder(id, copy)).unwrap();
         }
-        assert_eq!(present(), store.attempt_folder("glue", id, 10));
-        assert!(store.publish(&record, &store.attempt_folder("glue", id, 10)).unwrap());
-        assert!(!store.publish(&record, &store.attempt_folder("glue", id, 2)).unwrap());
+        assert_eq!(present(), store.attempt_folder(id, 10));
+        assert!(store.publish(&record, &store.attempt_folder(id, 10)).unwrap());
+        assert!(!store.publish(&record, &store.attempt_folder(id, 2)).unwrap());
         assert_eq!(present(), store.run_folder(id));
     }
 
@@ -172,7 +182,7 @@ mod tests {
                 let store = &store;
                 scope.spawn(move || {
                     let record = done(number);
-                    let folder = store.attempt_folder("glue", &record.id, number);
+                    let folder = store.attempt_folder(&record.id, number);
                     make_folder(&folder).unwrap();
                     fs::write(folder.join("log.txt"), number.to_string()).unwrap();
                     usize::from(store.publish(&record, &folder).unwrap())

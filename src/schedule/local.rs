@@ -75,20 +75,23 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// Counts another signal too, and tells afterwards whether it came.
+    /// Those of a job of a cluster: `warning`, and what engines end a job by, ask once to come to a checkpoint, however many
+    /// come. Whoever wants it to end at once has SIGKILL. With it comes whether it was the warning.
     ///
     /// # Errors
     /// The system does not let us listen.
-    pub fn also(&self, signal: libc::c_int) -> Result<Arc<AtomicBool>> {
-        let (count, came) = (self.0.clone(), Arc::new(AtomicBool::new(false)));
-        let told = came.clone();
-        let count_up = move || {
-            told.store(true, Ordering::SeqCst);
-            count.fetch_add(1, Ordering::SeqCst);
-        };
-        // SAFETY: atomic operations are async-signal-safe.
-        unsafe { signal_hook::low_level::register(signal, count_up) }.context("cannot listen for a signal")?;
-        Ok(came)
+    pub fn of_job(warning: libc::c_int) -> Result<(Interrupts, Arc<AtomicBool>)> {
+        let (interrupts, came) = (Interrupts::default(), Arc::new(AtomicBool::new(false)));
+        for signal in [SIGINT, SIGTERM, SIGHUP, warning] {
+            let (count, told) = (interrupts.0.clone(), came.clone());
+            let note = move || {
+                told.fetch_or(signal == warning, Ordering::SeqCst);
+                count.fetch_max(1, Ordering::SeqCst);
+            };
+            // SAFETY: atomic operations are async-signal-safe.
+            unsafe { signal_hook::low_level::register(signal, note) }.context("cannot listen for a signal")?;
+        }
+        Ok((interrupts, came))
     }
 
     /// Asks to stop, as Ctrl-C does.

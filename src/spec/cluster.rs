@@ -107,7 +107,7 @@ pub struct Commands {
     pub id: String,
     /// Lists jobs, one a line, waiting and running ones.
     pub list: String,
-    /// A regular expression over such a line with the groups `id` and `state`, and `name` and `node` where there are.
+    /// A regular expression over such a line with the groups `id`, `name` and `state`, and `node` where there is one.
     pub line: String,
     /// Words of `state` that mean waiting, and running; every other one is not known.
     pub waiting: Vec<String>,
@@ -118,6 +118,8 @@ pub struct Commands {
     pub cancel: String,
     /// The variable that tells a task of a job which of its tasks it is, where one submission can make several.
     pub index: Option<String>,
+    /// What that variable is for the first of them.
+    pub first: u32,
 }
 
 /// `[run.slurm]` of a sweep file.
@@ -161,13 +163,14 @@ pub(super) fn command(table: Table) -> Commands {
             &table,
             "line",
             needed("line", "'^(?<id>\\S+) +(?<name>\\S+) .* (?<state>\\S+)$'"),
-            &["id", "state"],
+            &["id", "state", "name"],
         ),
         waiting: table.texts("waiting").unwrap_or_default(),
         running: table.texts("running").unwrap_or_default(),
         ended: table.texts("ended").unwrap_or_default(),
         cancel: needed("cancel", "\"qdel {id}\""),
         index: table.text("index"),
+        first: first(&table),
     };
     table.finish();
     commands
@@ -208,11 +211,28 @@ fn plain(table: &Table, key: &str) -> Option<String> {
 
 fn options(table: &Table) -> Vec<String> {
     /// What `sweep` itself must say for jobs to be found again.
-    const OURS: [&str; 9] = ["--job-name", "-J", "--array", "-a", "--output", "-o", "--parsable", "--signal", "--wrap"];
+    const OURS: [&str; 12] = [
+        "--job-name",
+        "--array",
+        "--output",
+        "--parsable",
+        "--signal",
+        "--wrap",
+        "--time",
+        "--export",
+        "--requeue",
+        "--no-requeue",
+        "--open-mode",
+        "--test-only",
+    ];
+    const SHORT: [&str; 4] = ["-J", "-a", "-o", "-t"];
     let options = table.placed_texts("options").unwrap_or_default();
     for (option, span) in &options {
         let name = option.split(['=', ' ']).next().unwrap_or_default();
-        let fault = if OURS.contains(&name) {
+        // sbatch takes the beginning of an option's name for the option.
+        let is_ours = (name.len() > 4 && OURS.iter().any(|ours| ours.starts_with(name)))
+            || SHORT.iter().any(|ours| name.starts_with(ours) && !name.starts_with("--"));
+        let fault = if is_ours {
             Fault::new(span.clone(), format!("{name} is what sweep says itself"), "leave it out")
         } else if !option.starts_with('-') || option.contains('\n') {
             Fault::new(span.clone(), format!("\"{option}\" is no option"), "one option a text")
@@ -243,6 +263,20 @@ fn count(table: &Table, name: &'static str, what: &'static str, to: i64) -> Opti
     match checked(&number, table.get(name)?, table.faults())? {
         Value::Whole(n) => Some(n as u32),
         _ => None,
+    }
+}
+
+/// Some engines count from 0, some from 1.
+fn first(table: &Table) -> u32 {
+    let number = Number {
+        name: "first",
+        what: "index of the first task",
+        domain: Domain::Whole { from: 0, to: 1 },
+        standard: Standard::Absent("0"),
+    };
+    match table.get("first").and_then(|entry| checked(&number, entry, table.faults())) {
+        Some(Value::Whole(n)) => n as u32,
+        _ => 0,
     }
 }
 
@@ -320,7 +354,7 @@ mod tests {
             ("[slurm]\npartion = \"a\"", "unknown key \"partion\""),
             ("[command]\nsubmit = \"a\"\nid = \"(a)\"\nlist = \"b\"\ncancel = \"c\"", "[run.command] has no line"),
             (
-                "[command]\nsubmit = \"a\"\nid = \"a\"\nlist = \"b\"\nline = \"(?<id>a)(?<state>b)\"\ncancel = \"c\"",
+                "[command]\nsubmit = \"a\"\nid = \"a\"\nlist = \"b\"\nline = \"(?<id>a)(?<state>b)(?<name>c)\"\ncancel = \"c\"",
                 "id in",
             ),
             ("[command]\nsubmit = \"a\"\nid = \"(a)\"\nlist = \"b\"\nline = \"(?<id>a)\"\ncancel = \"c\"", "line in"),

@@ -223,7 +223,7 @@ impl Sweep {
 }
 
 /// Folders of `results/` that are no sweep.
-const RESERVED: &[&str] = &["runs", "cache", "masks"];
+const RESERVED: &[&str] = &["runs", "cache", "masks", "cluster"];
 
 /// Whether a sweep may have this name: it becomes a folder of results and one of reports.
 pub fn names_a_folder(name: &str) -> bool {

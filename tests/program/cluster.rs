@@ -23,7 +23,7 @@ impl Cluster {
         let bin = sandbox.path("slurm-bin");
         std::fs::create_dir(&bin).expect("a folder");
         std::fs::create_dir(sandbox.path("slurm")).expect("a folder");
-        for command in ["sbatch", "squeue", "sacct", "scancel", "scontrol"] {
+        for command in ["sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo"] {
             std::os::unix::fs::symlink(project().join("tests/slurm/fake.py"), bin.join(command)).expect("a link");
         }
         Cluster { sandbox }
@@ -34,6 +34,8 @@ impl Cluster {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.sandbox.path("slurm-bin").display()));
         command.env("FAKE_SLURM", self.sandbox.path("slurm"));
+        // A minute in earnest.
+        command.env("SWEEP_MISSING_AFTER", "2");
         command
     }
 
@@ -132,7 +134,11 @@ fn a_sweep_is_done_by_pilots_and_leaves_what_a_local_one_leaves() {
     };
     assert_eq!(without(cluster.sandbox.records()), without(local.records()));
     // Nothing of copies is left, and nothing is done again.
-    assert!(!cluster.sandbox.path("results/tiny/cluster/claims").exists());
+    let left: Vec<_> = ["claims", "attempts"]
+        .iter()
+        .flat_map(|name| std::fs::read_dir(cluster.sandbox.path("results/cluster").join(name)).into_iter().flatten())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
     assert!(cluster.expect(0, &["run", "sweep.toml"]).out.contains("nothing to do"));
     let status = cluster.expect(0, &["status", "sweep.toml"]);
     assert!(status.out.contains("4 runs: 4 done"), "{}", status.out);
@@ -199,7 +205,7 @@ fn what_a_node_took_with_it_is_done_elsewhere_and_the_node_gets_no_more() {
     let cluster = Cluster::with(&text(400, ""));
     let mut run = cluster.begin(&["run", "sweep.toml"]);
     let job = until("a running job", || cluster.state("RUNNING"));
-    until("a claim", || cluster.sandbox.path("results/tiny/cluster/claims").exists().then_some(()));
+    until("a claim", || cluster.sandbox.path("results/cluster/claims").exists().then_some(()));
     cluster.end(&job, "NODE_FAIL");
     assert!(run.wait().expect("it ends").success(), "{}", cluster.logs());
     assert_eq!(cluster.trained(), [1; 4]);
@@ -217,7 +223,7 @@ fn a_job_that_uses_up_the_nodes_memory_twice_fails_its_run_by_its_own_class() {
     let mut run = cluster.begin(&["run", "sweep.toml"]);
     for _ in 0..2 {
         let job = until("a running job", || cluster.state("RUNNING"));
-        let claims = cluster.sandbox.path("results/tiny/cluster/claims");
+        let claims = cluster.sandbox.path("results/cluster/claims");
         until("a claim that is open", || {
             let names: Vec<String> = std::fs::read_dir(&claims)
                 .into_iter()
@@ -238,6 +244,76 @@ fn a_job_that_uses_up_the_nodes_memory_twice_fails_its_run_by_its_own_class() {
     let record = cluster.sandbox.records().remove(0);
     let tail = record["end"]["failed"]["killed"]["tail"].as_str().unwrap_or_default().to_owned();
     assert!(tail.contains("the node's memory was used up") && tail.contains("mem"), "{record}");
+}
+
+#[test]
+fn a_job_that_the_controller_forgot_is_found_in_the_accounts_and_without_them_done_again() {
+    for accounting in [true, false] {
+        let cluster = Cluster::with(&text(1500, ""));
+        if accounting {
+            cluster.note("accounting", "");
+        }
+        let mut run = cluster.begin(&["run", "sweep.toml"]);
+        let job = until("a running job", || cluster.state("RUNNING"));
+        until("a claim", || cluster.sandbox.path("results/cluster/claims").exists().then_some(()));
+        cluster.end(&job, "forget OUT_OF_MEMORY");
+        assert!(run.wait().expect("it ends").success(), "{}", cluster.logs());
+        assert_eq!((cluster.trained(), cluster.calls("sacct") > 0), (vec![1; 4], accounting));
+    }
+}
+
+#[test]
+fn jobs_of_a_name_that_another_has_too_are_told_apart_by_their_id() {
+    let cluster = Cluster::with(&text(400, ""));
+    let mut run = cluster.begin(&["run", "sweep.toml"]);
+    until("running jobs", || cluster.state("RUNNING"));
+    // Somebody submits the same script by hand: an id that nobody here knows.
+    let script = cluster.sandbox.path("results/tiny/cluster/submissions/1.sh");
+    let mut by_hand = Command::new(cluster.sandbox.path("slurm-bin/sbatch"));
+    by_hand.arg("--parsable").arg(&script).env("FAKE_SLURM", cluster.sandbox.path("slurm"));
+    assert!(by_hand.output().expect("it starts").status.success());
+    assert!(run.wait().expect("it ends").success(), "{}", cluster.logs());
+    assert_eq!(cluster.trained(), [1; 4]);
+}
+
+#[test]
+fn a_call_for_fewer_runs_waits_for_those_that_are_out_and_destroys_nothing() {
+    let cluster = Cluster::with(&text(300, ""));
+    cluster.note("hold", "");
+    cluster.expect(0, &["run", "sweep.toml", "--detach"]);
+    let mut few = cluster.begin(&["run", "sweep.toml", "--limit", "1"]);
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::remove_file(cluster.sandbox.path("slurm/hold")).expect("removed");
+    assert!(few.wait().expect("it ends").success());
+    assert_eq!((cluster.trained(), cluster.calls("sbatch")), (vec![1; 4], 1), "{}", cluster.logs());
+}
+
+#[test]
+fn an_engine_that_wants_no_more_is_left_alone_until_jobs_have_ended() {
+    let cluster = Cluster::with(&text(300, ""));
+    // One job is accepted, then no more for as long as it runs.
+    cluster.next("sbatch", &["too-much", "", "too-much", "too-much"]);
+    let said = cluster.expect(0, &["run", "sweep.toml"]);
+    assert!(said.err.contains("tried again when others have ended"), "{}", said.err);
+    assert!(cluster.calls("sbatch") <= 6, "{} calls", cluster.calls("sbatch"));
+    assert_eq!(cluster.trained(), [1; 4]);
+}
+
+#[test]
+fn a_cancelled_run_of_a_cluster_has_a_record_that_says_so() {
+    let cluster = Cluster::with(&text(5, ""));
+    cluster.note("hold", "");
+    let mut run = cluster.begin(&["run", "sweep.toml"]);
+    until("jobs", || (cluster.jobs().len() == 2).then_some(()));
+    let id = cluster.expect(0, &["run", "sweep.toml", "--dry-run"]).out[..10].to_owned();
+    let said = cluster.expect(0, &["cancel", &id]);
+    assert!(said.out.contains("no job had taken it"), "{}", said.out);
+    assert!(cluster.expect(0, &["explain", &id]).out.contains("cancelled"));
+    std::fs::remove_file(cluster.sandbox.path("slurm/hold")).expect("removed");
+    assert_eq!(run.wait().expect("it ends").code(), Some(2));
+    assert_eq!(cluster.sandbox.records().len(), 4);
+    // What is tried again on the cluster is the same run.
+    assert!(cluster.expect(0, &["rerun", "sweep.toml", "--cause", "cancelled"]).out.contains("1 done, 0 failed"));
 }
 
 #[test]
@@ -262,7 +338,7 @@ fn a_limit_on_jobs_makes_submissions_smaller() {
     let cluster = Cluster::with(&text(5, "mode = \"array\"\n"));
     cluster.next("sbatch", &["too-much"]);
     let said = cluster.expect(0, &["run", "sweep.toml"]);
-    assert!(said.err.contains("at most 2 jobs at once"), "{}", said.err);
+    assert!(said.err.contains("it is tried with 2 jobs"), "{}", said.err);
     assert_eq!((cluster.calls("sbatch"), cluster.trained()), (3, vec![1; 4]));
 }
 
@@ -270,7 +346,7 @@ fn a_limit_on_jobs_makes_submissions_smaller() {
 fn a_sweep_on_a_cluster_is_stopped_from_elsewhere_and_goes_on() {
     let cluster = Cluster::with(&text(600, ""));
     let mut run = cluster.begin(&["run", "sweep.toml"]);
-    until("a claim", || cluster.sandbox.path("results/tiny/cluster/claims").exists().then_some(()));
+    until("a claim", || cluster.sandbox.path("results/cluster/claims").exists().then_some(()));
     let status = until("a run in the status", || {
         let said = cluster.expect(0, &["status", "sweep.toml"]);
         said.out.contains("cpu@").then_some(said.out)

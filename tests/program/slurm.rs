@@ -78,10 +78,13 @@ impl Slurm {
 
 impl Drop for Slurm {
     fn drop(&mut self) {
-        let pids: Vec<PathBuf> = std::fs::read_dir(self.folder.path().join("run"))
+        let folders = ["run", "munge"].map(|name| std::fs::read_dir(self.folder.path().join(name)));
+        let pids: Vec<PathBuf> = folders
             .into_iter()
             .flatten()
             .flatten()
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "pid"))
             .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
             .map(|pid| PathBuf::from("/proc").join(pid.trim()))
             .collect();
@@ -94,6 +97,8 @@ impl Drop for Slurm {
 fn command(sandbox: &Sandbox, slurm: &Slurm, arguments: &[&str]) -> Command {
     let mut command = sandbox.command(arguments);
     command.env("SLURM_CONF", slurm.conf());
+    // A minute in earnest.
+    command.env("SWEEP_MISSING_AFTER", "10");
     command
 }
 
@@ -240,12 +245,17 @@ fn a_coordinator_and_a_controller_that_die_cost_no_run_and_no_run_twice() {
 #[test]
 fn a_node_that_dies_gives_its_runs_to_another_and_one_copy_counts() {
     let Some(slurm) = Slurm::start(27300) else { return };
-    let sandbox = Sandbox::with_fake_trainer(&text(4000, ""));
+    let sandbox = Sandbox::with_fake_trainer(&text(10_000, ""));
     let coordinator = begin(&sandbox, &slurm, &["run", "sweep.toml"]);
-    until("two running jobs", &sandbox, || (slurm.running().len() == 2).then_some(()));
+    until("two claims", &sandbox, || {
+        let claims = std::fs::read_dir(sandbox.path("results/cluster/claims")).into_iter().flatten().count();
+        (claims >= 2).then_some(())
+    });
     // The node goes, its job trains on: for a while two copies of a run are under way.
     slurm.kill("slurmd-n1");
     end(&sandbox, coordinator);
+    // It knows its node by Slurm's name, and keeps away from it.
+    assert_eq!(std::fs::read_to_string(sandbox.path("results/tiny/cluster/excluded")).unwrap_or_default(), "n1\n");
     // `trained` lies in the folder of a copy, so the one that won was trained once.
     assert_eq!(trained(&sandbox), [1; 4], "{}", words(&sandbox));
     assert_eq!(sandbox.records().len(), 4);
@@ -267,7 +277,7 @@ fn at_its_time_limit_a_job_saves_its_runs_and_is_queued_again_and_one_that_is_ca
         log.contains("attempt 2: started").then_some(())
     });
     let steps = |copy: u32| {
-        let entries = std::fs::read_dir(sandbox.path("results/tiny/cluster/attempts")).expect("attempts").flatten();
+        let entries = std::fs::read_dir(sandbox.path("results/cluster/attempts")).expect("attempts").flatten();
         let folder =
             entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| *e == *copy.to_string()));
         let text = folder.and_then(|folder| std::fs::read_to_string(folder.join("steps.csv")).ok()).unwrap_or_default();

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -S -E
-"""sbatch, squeue, sacct, scancel and scontrol of a cluster that a test invents, by the name that it is called under.
+"""sbatch, squeue, sacct, scancel, scontrol and sinfo of a cluster that a test invents, by the name that it is called under.
 
 FAKE_SLURM names its folder. Jobs are processes of this machine. What a call does besides is said by files there:
 
@@ -9,9 +9,9 @@ FAKE_SLURM names its folder. Jobs are processes of this machine. What a call doe
   hold            no job begins while it is there
   accounting      sacct works
   calls           every call, one a line
-  start-late      seconds that a job waits before it begins
 
-`fake.py end <job>_<task> STATE` ends a job as a node or the controller would: by SIGKILL, in that state.
+`fake.py end <job>_<task> STATE` ends a job as a node or the controller would: by SIGKILL, in that state. After `forget`
+squeue knows it no more.
 """
 import fcntl
 import json
@@ -115,8 +115,6 @@ def find(jobs, text):
 def run(text):
     while has("hold"):
         time.sleep(0.05)
-    if has("start-late"):
-        time.sleep(float(open(f"{FOLDER}/start-late").read()))
     with Jobs() as jobs:
         job = find(jobs, text)
         if job["state"] != "PENDING":
@@ -139,7 +137,8 @@ def run(text):
 def end(text, state):
     with Jobs() as jobs:
         job = find(jobs, text)
-        job["state"] = state
+        job["forgotten"] = state.startswith("forget ")
+        job["state"] = state.removeprefix("forget ")
         # The trainer is in a group of its own and goes with the coordinator.
         os.killpg(job["pid"], signal.SIGKILL)
 
@@ -182,6 +181,10 @@ def scancel():
                     job["state"] = "CANCELLED"
 
 
+def sinfo():
+    answer_as(behaviour())
+
+
 def scontrol():
     kind = behaviour()
     answer_as(kind)
@@ -189,6 +192,8 @@ def scontrol():
         storage = "accounting_storage/slurmdbd" if has("accounting") else "accounting_storage/none"
         print(f"Configuration data as of now\nAccountingStorageType   = {storage}\nClusterName             = invented\n"
               f"MaxArraySize            = 11\nSLURM_VERSION           = 22.05.8")
+        return
+    if sys.argv[1] == "update":
         return
     with Jobs() as jobs:
         job = find(jobs, sys.argv[2])
@@ -203,4 +208,4 @@ if sys.argv[1:2] == ["run"]:
 elif sys.argv[1:2] == ["end"]:
     end(sys.argv[2], sys.argv[3])
 else:
-    {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "scancel": scancel, "scontrol": scontrol}[NAME]()
+    {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "scancel": scancel, "scontrol": scontrol, "sinfo": sinfo}[NAME]()

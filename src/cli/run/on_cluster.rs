@@ -8,13 +8,17 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::fuse::Fusible;
+use super::super::notify::{self, FailedRun};
 use super::super::plan::{Judged, judge, past};
+use super::super::retention::Retention;
 use super::super::workspace::Workspace;
 use super::super::{Exit, Refusal, complain, disk, duration, print, work};
 use super::screen::write_frames;
+use super::summary::news;
 use super::{Arguments, STALL, Wanted, job, manifest, take_lock};
 use crate::cluster::batch::{Batch, Entry, Terms};
 use crate::cluster::lead::{Finish, Lead, Look, Script, Wish, cancel};
+use crate::cluster::pilot::has_ended;
 use crate::cluster::slurm::{self, Slurm, quoted};
 use crate::cluster::template::{self, Template};
 use crate::cluster::{Engine, State, Submit};
@@ -24,7 +28,7 @@ use crate::record::live::{self, Counts, EngineJob, Live};
 use crate::record::lock::Beside;
 use crate::record::process::Process;
 use crate::record::store::Store;
-use crate::schedule::Interrupts;
+use crate::schedule::{Interrupts, Summary, state};
 use crate::spec::Slots;
 use crate::spec::cluster::{Executor, Jobs, Mode};
 
@@ -43,14 +47,18 @@ pub fn go(
     executor: Executor,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
+    let began = Instant::now();
     let (name, store, run) = (&workspace.sweep.name, &workspace.store, &workspace.sweep.run);
     refuse(arguments, workspace)?;
     let slurm = run.slurm.clone().unwrap_or_default();
     let (engine, jobs): (Box<dyn Engine>, &Jobs) = match (executor, &run.command) {
         (Executor::Slurm, _) => (Box::new(Slurm::open().map_err(|no| Refusal(no.to_string()))?), &slurm.jobs),
-        (_, Some(commands)) => {
-            (Box::new(Template::new(commands).map_err(|no| Refusal(no.to_string()))?), &commands.jobs)
-        }
+        (_, Some(commands)) => (
+            Box::new(
+                Template::new(commands, commands.jobs.time.unwrap_or(TIME)).map_err(|no| Refusal(no.to_string()))?,
+            ),
+            &commands.jobs,
+        ),
         (_, None) => return Err(Refusal("executor = \"command\" needs a table [run.command]".to_owned()).into()),
     };
     let lock = if arguments.dry_run { None } else { Some(take_lock(store, name, None, beside(arguments))?) };
@@ -65,8 +73,11 @@ pub fn go(
     let entries = entries(workspace, &to_do, &past, &terms)?;
     let at_once = jobs.concurrency.unwrap_or(AT_ONCE);
     let program = program(&batch)?;
+    let time = jobs.time.unwrap_or(TIME);
+    let warning = WARNING.min(time / 3);
     let script = |script: &Script| -> String {
-        let line = format!("{program} --submission {}", script.number);
+        let seconds = time.saturating_sub(warning).as_secs();
+        let line = format!("{program} --submission {} --seconds {seconds}", script.number);
         match (executor, &run.command) {
             (Executor::Command, Some(commands)) => template::script(commands, &line),
             _ => slurm::script(
@@ -78,8 +89,8 @@ pub fn go(
                     tasks: script.tasks,
                     at_once: script.at_once,
                     exclude: script.exclude,
-                    time: Duration::from_secs_f64(terms.seconds),
-                    warning: Duration::from_secs_f64(terms.warning),
+                    time,
+                    warning,
                 },
             ),
         }
@@ -88,7 +99,7 @@ pub fn go(
         Mode::Pilot => format!("jobs that take run after run (pilot), {at_once} at one time at most"),
         Mode::Array => format!("a task of an array for each (array), {at_once} at one time at most"),
     };
-    let time = duration(terms.seconds);
+    let time = duration(time.as_secs_f64());
     let plan = format!("{} runs on {}, by {how}, each {time} long at most", to_do.len(), terms.engine);
     if arguments.dry_run {
         for j in &to_do {
@@ -98,11 +109,27 @@ pub fn go(
         return dry_run(engine.as_ref(), &terms, &script, to_do.len() as u32, at_once);
     }
     let is_new = store.write_manifest(&manifest(workspace))?;
-    if to_do.is_empty() {
+    // Runs of an earlier call whose jobs are out go on beside those of this one.
+    let is_out = has_open(&batch)? && !batch.is_stopped();
+    let mut entries = entries;
+    if is_out {
+        let here: HashSet<plan::RunId> = entries.iter().map(|entry| entry.job.id.clone()).collect();
+        let is_theirs =
+            |entry: &Entry| !here.contains(&entry.job.id) && !has_ended(store, &entry.job.id, entry.ticket.attempt);
+        let theirs: Vec<Entry> = batch.runs()?.into_iter().filter(is_theirs).collect();
+        if !theirs.is_empty() {
+            complain(&format!("{} runs of an earlier call are under way too, and are waited for", theirs.len()));
+        }
+        entries.extend(theirs);
+    }
+    if entries.is_empty() && !is_out {
         if is_new {
             write_frames(store, name)?;
         }
-        print("nothing to do: every run has a record")?;
+        print(match wanted {
+            Wanted::Failed(_) => "no run failed like that; nothing to do again",
+            Wanted::Missing => "nothing to do: every run has a record, or failed by its own fault",
+        })?;
         return Ok(Exit::Done);
     }
     disk::check(&disk::estimate(workspace, &to_do, at_once as usize)?, workspace)?;
@@ -113,16 +140,31 @@ pub fn go(
     let mut screen = Screen::new(store, &batch, &terms, &entries);
     let mut lead = Lead::new(engine.as_ref(), store, &batch, &terms, &entries, &script);
     (lead.at_once, lead.is_detached) = (at_once, arguments.detach);
+    lead.max_fail = arguments.max_fail.or(run.max_fail).map(|most| most.of(to_do.len()));
     let finish = lead.lead(&mut |look| screen.show(look, interrupts));
     screen.end(&match &finish {
         Ok(finish) => in_words(finish),
         Err(error) => format!("it could not go on: {error:#}"),
     });
     let kept = write_frames(store, name);
+    let counts = count(store, &entries)?;
+    if let Some(command) = &run.notify {
+        let summary =
+            finish.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).map(|finish| counts.summary(finish));
+        let news = news(workspace, &summary, &counts.failures, began.elapsed());
+        if let Err(why) = notify::tell(command, &news, notify::PATIENCE) {
+            complain(&format!("warning: {why}"));
+        }
+    }
     let finish = finish?;
     kept?;
+    if matches!(finish, Finish::Complete | Finish::Stopped) {
+        batch.settle(store, &entries);
+        // Which models stay is decided by all scores, which no job knows.
+        Retention::of(workspace, &super::super::plan::past(workspace)?)?;
+    }
     drop(lock);
-    summary(store, &entries, &finish, &batch, name)
+    tell(&counts, &finish, store, name)
 }
 
 fn beside(arguments: &Arguments) -> Beside {
@@ -154,7 +196,6 @@ fn terms(
 ) -> Result<Terms> {
     let run = &workspace.sweep.run;
     let before = batch.terms()?;
-    let seconds = jobs.time.unwrap_or(TIME).as_secs_f64();
     let mut estimates: Vec<f64> = to_do.iter().filter_map(|j| j.estimate).collect();
     estimates.sort_by(f64::total_cmp);
     let by_length = match estimates.get(estimates.len() / 2) {
@@ -173,25 +214,33 @@ fn terms(
     Ok(Terms {
         sweep: workspace.sweep.name.clone(),
         // Jobs that were submitted under it are found by it.
-        name: before.map_or_else(|| new_name(&workspace.sweep.name), |before| before.name),
-        mode: arguments.jobs.or(jobs.mode).unwrap_or(by_length),
+        name: before.as_ref().map_or_else(new_name, |before| before.name.clone()),
+        // Jobs that are out go on as they began.
+        mode: match &before {
+            Some(before) if has_open(batch)? => before.mode,
+            _ => arguments.jobs.or(jobs.mode).unwrap_or(by_length),
+        },
         engine: engine.describe(),
-        seconds,
-        warning: WARNING.as_secs_f64().min(seconds / 3.0),
         devices,
         slots,
         fuse: arguments.fuse.or(run.fuse).unwrap_or(1),
         timeout: run.timeout.map(|time| time.as_secs_f64()),
         stall: Some(run.stall.unwrap_or(STALL).as_secs_f64()),
         oom_fails: run.oom_fails,
+        min_free: disk::least(run),
     })
 }
 
-/// A name that no other sweep on the cluster has.
-fn new_name(sweep: &str) -> String {
+/// The beginning of names that no other sweep on the cluster has: short, since some engines print ten letters of a name,
+/// and a letter first, since some want that.
+fn new_name() -> String {
     let own = Process::own();
     let text = format!("{}-{}-{}-{}", own.host, own.boot, own.pid, jiff::Timestamp::now());
-    format!("sweep-{sweep}-{:.8}", blake3::hash(text.as_bytes()).to_hex())
+    format!("s{:.7}", blake3::hash(text.as_bytes()).to_hex())
+}
+
+fn has_open(batch: &Batch) -> Result<bool> {
+    Ok(batch.submitted()?.values().any(|submission| submission.is_open()))
 }
 
 fn entries(
@@ -244,7 +293,7 @@ fn dry_run(
     if tasks == 0 {
         return Ok(Exit::Done);
     }
-    let name = format!("{}.1", terms.name);
+    let name = format!("{}-1-{}", terms.name, terms.sweep);
     let exclude = Vec::new();
     let text = script(&Script { number: 1, name: &name, tasks, at_once: at_once.min(tasks), exclude: &exclude });
     print(&format!("\nthe script:\n\n{text}"))?;
@@ -385,23 +434,54 @@ fn in_words(finish: &Finish) -> String {
     }
 }
 
-fn summary(store: &Store, entries: &[Entry], finish: &Finish, batch: &Batch, name: &str) -> Result<Exit> {
-    let (mut done, mut failed) = (0, 0);
+/// How the runs of a call stand.
+struct Tally {
+    done: usize,
+    failed: usize,
+    left: usize,
+    failures: Vec<FailedRun>,
+}
+
+fn count(store: &Store, entries: &[Entry]) -> Result<Tally> {
+    let mut tally = Tally { done: 0, failed: 0, left: 0, failures: Vec::new() };
     for entry in entries {
         match store.read(&entry.job.id)? {
-            Some(record) if record.outcome().is_some() => done += 1,
+            Some(record) if record.outcome().is_some() => tally.done += 1,
             Some(record) if record.made.attempt >= entry.ticket.attempt => {
-                failed += 1;
-                let why = record.failure().map(|failure| failure.sentence()).unwrap_or_default();
-                complain(&format!("failed: {:.10}: {why}", entry.job.id));
+                tally.failed += 1;
+                tally.failures.extend(record.failure().map(|failure| FailedRun {
+                    id: record.id.clone(),
+                    run: entry.label.clone(),
+                    cause: failure.cause().to_owned(),
+                    message: failure.sentence(),
+                }));
             }
-            _ => {}
+            _ => tally.left += 1,
         }
     }
-    let left = entries.len() - done - failed;
-    print(&format!("{name}: {done} done, {failed} failed, {left} left"))?;
+    Ok(tally)
+}
+
+impl Tally {
+    /// In the words of a sweep on one machine.
+    fn summary(&self, finish: &Finish) -> Summary {
+        let finish = match finish {
+            Finish::Complete => state::Finish::Complete,
+            Finish::Left | Finish::Stopped => state::Finish::Interrupted,
+            Finish::GivenUp(why) => state::Finish::TooManyFailed(why.clone()),
+        };
+        Summary { done: self.done, failed: self.failed, stopped: 0, paused: 0, left: self.left, finish }
+    }
+}
+
+fn tell(tally: &Tally, finish: &Finish, store: &Store, name: &str) -> Result<Exit> {
+    for failed in &tally.failures {
+        let log = store.run_folder(&failed.id).join("log.txt");
+        complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
+    }
+    print(&format!("{name}: {} done, {} failed, {} left", tally.done, tally.failed, tally.left))?;
     match finish {
-        Finish::Complete => batch.clear(store),
+        Finish::Complete => {}
         Finish::Left => print(&format!(
             "its jobs go on; the same command comes back to them, `sweep status {name}` shows them, `sweep cancel --all \
              {name}` stops them"
@@ -411,7 +491,7 @@ fn summary(store: &Store, entries: &[Entry], finish: &Finish, batch: &Batch, nam
     }
     print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
     Ok(match finish {
-        Finish::Complete if failed > 0 => Exit::SomeFailed,
+        Finish::Complete if tally.failed > 0 => Exit::SomeFailed,
         Finish::Complete | Finish::Left => Exit::Done,
         Finish::Stopped | Finish::GivenUp(_) => Exit::Interrupted,
     })

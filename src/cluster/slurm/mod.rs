@@ -8,7 +8,6 @@ use std::cell::OnceCell;
 use std::path::Path;
 use std::process::Command;
 
-pub use rows::joined;
 pub use script::{Call, script};
 
 use super::shell::{Said, call};
@@ -74,7 +73,7 @@ impl Engine for Slurm {
 
     fn list(&self, names: &[String]) -> Result<Vec<Seen>, Trouble> {
         let names = format!("--name={}", names.join(","));
-        let said = call(program("squeue", &["-h", "-r", "-t", "all", &names, "-o", rows::SQUEUE]))?;
+        let said = call(program("squeue", &["-h", "-a", "-r", "-t", "all", &names, "-o", rows::SQUEUE]))?;
         Ok(rows::squeue(&well(said, "squeue")?.out))
     }
 
@@ -86,6 +85,27 @@ impl Engine for Slurm {
         let since = format!("--starttime={PAST}");
         let arguments = ["-X", "-P", "-n", "--array", "-D", &fields, &names, &since, "--endtime=now"];
         Ok(rows::sacct(&well(call(program("sacct", &arguments))?, "sacct")?.out))
+    }
+
+    fn down(&self, nodes: &[String]) -> Result<Vec<String>, Trouble> {
+        let names = format!("--nodes={}", nodes.join(","));
+        let said = well(call(program("sinfo", &["-h", "-N", &names, "-o", "%N|%T"]))?, "sinfo")?;
+        // `down*` is a node that does not answer.
+        let is_down = |state: &str| ["down", "fail", "error", "unknown"].iter().any(|word| state.starts_with(word));
+        let rows = said.out.lines().filter_map(|line| line.split_once('|'));
+        Ok(rows.filter(|(_, state)| is_down(state) || state.ends_with('*')).map(|(node, _)| node.to_owned()).collect())
+    }
+
+    fn exclude(&self, jobs: &[String], nodes: &[String]) -> Result<(), Trouble> {
+        for job in jobs {
+            let (job, nodes) = (format!("JobId={job}"), format!("ExcNodeList={}", nodes.join(",")));
+            let said = call(program("scontrol", &["update", &job, &nodes]))?;
+            // Tasks that run or have ended keep their list, and scontrol complains of them.
+            if !said.is_well && said.err.contains("Unable to contact") {
+                return Err(Trouble::Silent(said.complaint()));
+            }
+        }
+        Ok(())
     }
 
     fn cancel(&self, jobs: &[String]) -> Result<(), Trouble> {

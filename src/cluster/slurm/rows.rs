@@ -1,7 +1,7 @@
 //! What squeue and sacct print of jobs, as text: their JSON changed its shape from release to release.
 
 use super::state::state;
-use crate::cluster::{JobId, Seen, State};
+use crate::cluster::{JobId, Seen};
 
 /// The fields that squeue is asked for: job or array, task, state, reason, nodes, name.
 pub const SQUEUE: &str = "%F|%K|%T|%r|%N|%j";
@@ -70,23 +70,10 @@ fn named(node: &str) -> Option<String> {
     (!node.is_empty() && node != "(null)" && !node.starts_with("None")).then(|| node.to_owned())
 }
 
-/// Of the same job from two sources: what is known of it goes before what is not.
-pub fn joined(first: Vec<Seen>, second: Vec<Seen>) -> Vec<Seen> {
-    let mut found = first;
-    for seen in second {
-        match found.iter_mut().find(|held| held.id == seen.id) {
-            Some(held) if held.state == State::Unknown => *held = seen,
-            Some(_) => {}
-            None => found.push(seen),
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Ending;
+    use crate::cluster::{Ending, State};
 
     fn brief(seen: &[Seen]) -> Vec<(String, State, Option<&str>)> {
         seen.iter().map(|seen| (seen.id.to_string(), seen.state, seen.node.as_deref())).collect()
@@ -122,13 +109,5 @@ mod tests {
                 ("9".to_owned(), State::Ended(Ending::Cancelled), Some("n1")),
             ]
         );
-    }
-
-    #[test]
-    fn two_sources_complete_each_other() {
-        let unknown = sacct("1|ODD|n1|a\n2|RUNNING|n1|a\n");
-        let known = sacct("1|COMPLETED|n1|a\n2|PENDING||a\n3|PENDING||a\n");
-        let states: Vec<State> = joined(unknown, known).into_iter().map(|seen| seen.state).collect();
-        assert_eq!(states, [State::Ended(Ending::Completed), State::Running, State::Waiting]);
     }
 }

@@ -67,7 +67,7 @@ pub fn script(slurm: &Slurm, call: &Call) -> String {
     // By `exec` the batch shell becomes the program, which is then the one that the signal reaches.
     lines.push(format!(
         "exec {} --task \"$SLURM_ARRAY_TASK_ID\" --job \"{own}\" --cpus \"${{SLURM_CPUS_PER_TASK:-1}}\" \\\n  \
-         --requeue \"scontrol requeue {own}\"",
+         --node \"${{SLURMD_NODENAME:-}}\" --requeue \"scontrol requeue {own}\"",
         call.program
     ));
     lines.join("\n") + "\n"

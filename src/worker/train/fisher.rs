@@ -207,8 +207,10 @@ pub fn per_batch(
                 let gradient = part.of(&subject.arena.gradient);
                 let norm = gradient.norm().double_value(&[]);
                 let clip = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
-                let mut sum = part.of(&flat);
-                sum += (gradient * clip).square() / batches as f64;
+                // In its place: the next batch writes its own there.
+                let mut scaled = gradient;
+                scaled *= clip / (batches as f64).sqrt();
+                let _ = part.of(&flat).addcmul_(&scaled, &scaled);
             }
         });
     }
