@@ -12,7 +12,7 @@ use super::early::Early;
 use super::past::{Ended, Glance, Past};
 use super::speeds::Speeds;
 use super::workspace::{Inputs, Workspace};
-use super::{Exit, Places, devices, disk, duration, early, print};
+use super::{Exit, Places, devices, disk, duration, early, print, run};
 use crate::device::cpu;
 use crate::model;
 use crate::plan::{Precision, Run, RunId};
@@ -187,6 +187,9 @@ pub fn main(arguments: &Arguments) -> Result<Exit> {
     if !to_do.is_empty() && workspace.lacking.is_empty() {
         let at_a_time = disk::at_a_time(&workspace);
         print(&disk::estimate(&workspace, &to_do, at_a_time)?.line(disk::free(&workspace.store)))?;
+    }
+    if let Some(line) = run::sketch(&workspace, &to_do) {
+        print(&line)?;
     }
     for line in models(&workspace)? {
         print(&line)?;

@@ -31,6 +31,7 @@ use crate::schedule::local::{self, Director, Interrupts, Options};
 use crate::schedule::{Directors, Finish, Keeper, Limits, Orders};
 use crate::spec::cluster::{self, Executor};
 use crate::spec::{self, Keep, MaxFail, RunTable, Slots};
+pub use on_cluster::sketch;
 use screen::{Screen, write_frames};
 use summary::{news, nothing_line, share_line, summary_line};
 

@@ -5,7 +5,7 @@
 //! leave and come back, or never come back, and no run is lost.
 //!
 //! `batch` is what lies in the folder: the runs with all that a node needs to train them, and what was submitted. A job
-//! is a `pilot`: it claims runs (`claim`) and trains them as a sweep on one machine does. `lead` is the coordinator's
+//! is a `pilot`: it claims runs (`claim`, `taker`) and trains them as a sweep on one machine does. `lead` is the coordinator's
 //! loop, and what it does is decided by a pure function (`decide`).
 
 pub mod batch;
@@ -16,6 +16,7 @@ pub mod patience;
 pub mod pilot;
 mod shell;
 pub mod slurm;
+mod taker;
 pub mod template;
 
 use std::fmt;

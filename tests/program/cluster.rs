@@ -154,6 +154,8 @@ fn each_run_has_a_task_of_an_array_where_that_is_asked_for() {
 #[test]
 fn a_dry_run_prints_the_script_and_asks_when_it_would_begin() {
     let cluster = Cluster::with(&text(5, "partition = \"gpu\"\ntime = \"2h\"\n"));
+    let plan = cluster.expect(0, &["plan", "sweep.toml"]).out;
+    assert!(plan.contains("on a cluster, by jobs that take run after run (pilot), 2 at one time"), "{plan}");
     let said = cluster.expect(0, &["run", "sweep.toml", "--dry-run"]);
     for part in ["#SBATCH --partition=gpu", "#SBATCH --time=120", "to start at 2030-01-01", "nothing was submitted"] {
         assert!(said.out.contains(part), "{part} in {}", said.out);

@@ -1,14 +1,16 @@
 //! `sweep run --executor slurm`: the same sweep as jobs of a cluster.
 
+mod screen;
+mod tally;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::fuse::Fusible;
-use super::super::notify::{self, FailedRun};
+use super::super::notify;
 use super::super::plan::{Judged, judge, past};
 use super::super::retention::Retention;
 use super::super::workspace::Workspace;
@@ -17,20 +19,19 @@ use super::screen::write_frames;
 use super::summary::news;
 use super::{Arguments, STALL, Wanted, job, manifest, take_lock};
 use crate::cluster::batch::{Batch, Entry, Terms};
-use crate::cluster::lead::{Finish, Lead, Look, Script, Wish, cancel};
+use crate::cluster::lead::{Finish, Lead, Script};
 use crate::cluster::pilot::has_ended;
 use crate::cluster::slurm::{self, Slurm, quoted};
 use crate::cluster::template::{self, Template};
-use crate::cluster::{Engine, State, Submit};
+use crate::cluster::{Engine, Submit};
 use crate::plan;
-use crate::record::control::{self, Answer, Request};
-use crate::record::live::{self, Counts, EngineJob, Live};
 use crate::record::lock::Beside;
 use crate::record::process::Process;
-use crate::record::store::Store;
-use crate::schedule::{Interrupts, Summary, state};
+use crate::schedule::Interrupts;
 use crate::spec::Slots;
 use crate::spec::cluster::{Executor, Jobs, Mode};
+use screen::Screen;
+use tally::{count, in_words, tell};
 
 /// Of a job, where the sweep file does not say.
 const TIME: Duration = Duration::from_secs(4 * 3600);
@@ -95,10 +96,7 @@ pub fn go(
             ),
         }
     };
-    let how = match terms.mode {
-        Mode::Pilot => format!("jobs that take run after run (pilot), {at_once} at one time at most"),
-        Mode::Array => format!("a task of an array for each (array), {at_once} at one time at most"),
-    };
+    let how = mode_in_words(terms.mode, at_once);
     let time = duration(time.as_secs_f64());
     let plan = format!("{} runs on {}, by {how}, each {time} long at most", to_do.len(), terms.engine);
     if arguments.dry_run {
@@ -196,12 +194,6 @@ fn terms(
 ) -> Result<Terms> {
     let run = &workspace.sweep.run;
     let before = batch.terms()?;
-    let mut estimates: Vec<f64> = to_do.iter().filter_map(|j| j.estimate).collect();
-    estimates.sort_by(f64::total_cmp);
-    let by_length = match estimates.get(estimates.len() / 2) {
-        Some(median) if *median >= LONG => Mode::Array,
-        _ => Mode::Pilot,
-    };
     let devices = match &arguments.devices {
         Some(list) if list != "auto" => Some(list.split(',').map(|device| device.trim().to_owned()).collect()),
         Some(_) => None,
@@ -218,7 +210,7 @@ fn terms(
         // Jobs that are out go on as they began.
         mode: match &before {
             Some(before) if has_open(batch)? => before.mode,
-            _ => arguments.jobs.or(jobs.mode).unwrap_or(by_length),
+            _ => arguments.jobs.or(jobs.mode).unwrap_or_else(|| by_length(to_do)),
         },
         engine: engine.describe(),
         devices,
@@ -229,6 +221,38 @@ fn terms(
         oom_fails: run.oom_fails,
         min_free: disk::least(run),
     })
+}
+
+/// How runs become jobs where nobody says it: by the median of how long they take.
+fn by_length(to_do: &[&Judged]) -> Mode {
+    let mut estimates: Vec<f64> = to_do.iter().filter_map(|j| j.estimate).collect();
+    estimates.sort_by(f64::total_cmp);
+    match estimates.get(estimates.len() / 2) {
+        Some(median) if *median >= LONG => Mode::Array,
+        _ => Mode::Pilot,
+    }
+}
+
+/// `jobs that take run after run (pilot), 8 at one time at most`.
+fn mode_in_words(mode: Mode, at_once: u32) -> String {
+    let how = match mode {
+        Mode::Pilot => "jobs that take run after run (pilot)",
+        Mode::Array => "a task of an array for each (array)",
+    };
+    format!("{how}, {at_once} at one time at most")
+}
+
+/// What `sweep plan` says of a sweep whose file names a cluster.
+pub fn sketch(workspace: &Workspace, to_do: &[&Judged]) -> Option<String> {
+    let run = &workspace.sweep.run;
+    let jobs = match run.executor {
+        Executor::Local => return None,
+        Executor::Slurm => run.slurm.as_ref().map(|slurm| &slurm.jobs),
+        Executor::Command => run.command.as_ref().map(|command| &command.jobs),
+    };
+    let mode = jobs.and_then(|jobs| jobs.mode).unwrap_or_else(|| by_length(to_do));
+    let at_once = jobs.and_then(|jobs| jobs.concurrency).unwrap_or(AT_ONCE);
+    Some(format!("`sweep run` trains them on a cluster, by {}", mode_in_words(mode, at_once)))
 }
 
 /// The beginning of names that no other sweep on the cluster has: short, since some engines print ten letters of a name,
@@ -306,193 +330,4 @@ fn dry_run(
         Err(trouble) => return Err(Refusal(format!("it would be refused: {trouble}")).into()),
     }
     Ok(Exit::Done)
-}
-
-/// The progress bar on a terminal, lines elsewhere, and the live file.
-struct Screen<'a> {
-    store: &'a Store,
-    batch: &'a Batch,
-    entries: &'a [Entry],
-    live: Live,
-    bar: ProgressBar,
-    total: usize,
-    written: Option<Instant>,
-    said: String,
-}
-
-impl<'a> Screen<'a> {
-    fn new(store: &'a Store, batch: &'a Batch, terms: &Terms, entries: &'a [Entry]) -> Screen<'a> {
-        let total = entries.len();
-        let started = format!("{:.3}", jiff::Timestamp::now());
-        let live = Live {
-            process: Process::own(),
-            sweep: batch.sweep.clone(),
-            shard: None,
-            heartbeat: started.clone(),
-            started,
-            counts: Counts { total, ..Counts::default() },
-            waiting: total,
-            seconds_left: None,
-            held: None,
-            slots: Vec::new(),
-            job: None,
-            engine: Some(terms.engine.clone()),
-            jobs: Vec::new(),
-            ended: None,
-        };
-        let bar = ProgressBar::new(total as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30.green} {pos}/{len}  {msg}") {
-            bar.set_style(style);
-        }
-        let mut screen =
-            Screen { store, batch, entries, live, bar, total: entries.len(), written: None, said: String::new() };
-        // Before the first job begins: it leaves a sweep alone that runs without the cluster.
-        screen.write();
-        screen
-    }
-
-    fn show(&mut self, look: &Look, interrupts: &Interrupts) -> Wish {
-        for news in &look.news {
-            self.bar.suspend(|| complain(news));
-        }
-        let count = |state: State| look.jobs.iter().filter(|seen| seen.state == state).count();
-        let done = self.total - look.left;
-        let (running, waiting) = (count(State::Running), count(State::Waiting));
-        let said = format!("{} under way, {running} jobs run, {waiting} wait", look.claimed);
-        self.bar.set_position(done as u64);
-        self.bar.set_message(said.clone());
-        let line = format!("{done}/{} ended, {said}", self.total);
-        if self.bar.is_hidden() && line != self.said {
-            complain(&line);
-        }
-        self.said = line;
-        self.live.counts.done = done;
-        self.live.waiting = look.left - look.claimed;
-        let is_open = |state: State| !matches!(state, State::Ended(_));
-        self.live.jobs = look
-            .jobs
-            .iter()
-            .filter(|seen| is_open(seen.state))
-            .map(|seen| EngineJob { id: seen.id.to_string(), state: seen.said.clone(), node: seen.node.clone() })
-            .collect();
-        if self.written.is_none_or(|written| written.elapsed() >= Duration::from_secs(1)) {
-            self.write();
-        }
-        self.wish(interrupts)
-    }
-
-    fn wish(&self, interrupts: &Interrupts) -> Wish {
-        let mut wish = if interrupts.is_any() { Wish::Leave } else { Wish::Nothing };
-        for letter in control::letters(self.store, &self.live.sweep, &self.live.process) {
-            let answer = match &letter.request {
-                Request::Stop => {
-                    wish = Wish::Stop;
-                    let say =
-                        "it submits no more; jobs that wait are cancelled, and those that run go on to a checkpoint";
-                    Answer { done: true, say: say.to_owned() }
-                }
-                Request::Cancel(id) => {
-                    let entry = self.entries.iter().find(|entry| entry.job.id == *id);
-                    let done = entry.is_some_and(|entry| cancel(self.store, self.batch, entry).unwrap_or(false));
-                    let say = if done {
-                        "no job had taken it; its record says that it was cancelled"
-                    } else {
-                        "a job of the cluster has it, or it has ended"
-                    };
-                    Answer { done, say: say.to_owned() }
-                }
-                Request::Where(id) => {
-                    let is_ours = self.entries.iter().any(|entry| entry.job.id == *id);
-                    Answer { done: is_ours, say: "no job has it now: it waits for one, or has ended".to_owned() }
-                }
-            };
-            control::answer(&letter, &answer);
-        }
-        wish
-    }
-
-    /// A live file that cannot be written harms no run.
-    fn write(&mut self) {
-        self.live.heartbeat = format!("{:.3}", jiff::Timestamp::now());
-        let _ = live::write(self.store, &self.live);
-        self.written = Some(Instant::now());
-    }
-
-    fn end(&mut self, how: &str) {
-        self.bar.finish_and_clear();
-        self.live.ended = Some(how.to_owned());
-        self.write();
-    }
-}
-
-fn in_words(finish: &Finish) -> String {
-    match finish {
-        Finish::Complete => "all is done".to_owned(),
-        Finish::Left => "left its jobs alone".to_owned(),
-        Finish::Stopped => "stopped on request".to_owned(),
-        Finish::GivenUp(why) => format!("given up: {}", why.lines().next().unwrap_or_default()),
-    }
-}
-
-/// How the runs of a call stand.
-struct Tally {
-    done: usize,
-    failed: usize,
-    left: usize,
-    failures: Vec<FailedRun>,
-}
-
-fn count(store: &Store, entries: &[Entry]) -> Result<Tally> {
-    let mut tally = Tally { done: 0, failed: 0, left: 0, failures: Vec::new() };
-    for entry in entries {
-        match store.read(&entry.job.id)? {
-            Some(record) if record.outcome().is_some() => tally.done += 1,
-            Some(record) if record.made.attempt >= entry.ticket.attempt => {
-                tally.failed += 1;
-                tally.failures.extend(record.failure().map(|failure| FailedRun {
-                    id: record.id.clone(),
-                    run: entry.label.clone(),
-                    cause: failure.cause().to_owned(),
-                    message: failure.sentence(),
-                }));
-            }
-            _ => tally.left += 1,
-        }
-    }
-    Ok(tally)
-}
-
-impl Tally {
-    /// In the words of a sweep on one machine.
-    fn summary(&self, finish: &Finish) -> Summary {
-        let finish = match finish {
-            Finish::Complete => state::Finish::Complete,
-            Finish::Left | Finish::Stopped => state::Finish::Interrupted,
-            Finish::GivenUp(why) => state::Finish::TooManyFailed(why.clone()),
-        };
-        Summary { done: self.done, failed: self.failed, stopped: 0, paused: 0, left: self.left, finish }
-    }
-}
-
-fn tell(tally: &Tally, finish: &Finish, store: &Store, name: &str) -> Result<Exit> {
-    for failed in &tally.failures {
-        let log = store.run_folder(&failed.id).join("log.txt");
-        complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
-    }
-    print(&format!("{name}: {} done, {} failed, {} left", tally.done, tally.failed, tally.left))?;
-    match finish {
-        Finish::Complete => {}
-        Finish::Left => print(&format!(
-            "its jobs go on; the same command comes back to them, `sweep status {name}` shows them, `sweep cancel --all \
-             {name}` stops them"
-        ))?,
-        Finish::Stopped => print("stopped; the same command goes on")?,
-        Finish::GivenUp(why) => return Err(Refusal(why.clone()).into()),
-    }
-    print(&format!("records: {}", store.sweep_folder(name).join("runs.csv").display()))?;
-    Ok(match finish {
-        Finish::Complete if tally.failed > 0 => Exit::SomeFailed,
-        Finish::Complete | Finish::Left => Exit::Done,
-        Finish::Stopped | Finish::GivenUp(_) => Exit::Interrupted,
-    })
 }

@@ -1,24 +1,30 @@
 //! The coordinator on the login node: looks at the records, asks the engine, and does what `decide` says.
 
+mod ask;
+mod ended;
+mod runs;
+mod submit;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+pub use ended::cancel;
+
 use super::batch::{Batch, Entry, Submission, Terms};
-use super::claim::{Claim, Claims, Holder, Over};
-use super::decide::{Act, Held, Left, Place, Task, View, decide};
+use super::claim::{Claims, Holder, Over};
+use super::decide::{Act, Left, Place, Task, View, decide};
 use super::patience::{self, Patience};
-use super::pilot::has_ended;
-use super::{Ending, Engine, JobId, Seen, State, Submit, Trouble};
+use super::{Ending, Engine, JobId, Seen, State};
 use crate::failpoint;
 use crate::plan::RunId;
-use crate::record::process::Process;
-use crate::record::shard::Shard;
-use crate::record::store::{Store, replace};
-use crate::record::{End, FORMAT, Failure, Provenance, Record};
+use crate::record::Failure;
+use crate::record::store::Store;
 use crate::spec::cluster::Mode;
+use ask::Known;
+use ended::publish;
 
 /// How often the user is listened to between two questions to the engine.
 const BEAT: Duration = Duration::from_millis(200);
@@ -112,9 +118,6 @@ struct Memory {
     said: BTreeMap<String, String>,
     news: Vec<String>,
 }
-
-/// What the engine answered, by the tasks that were asked for.
-type Known = BTreeMap<Place, Seen>;
 
 impl<'a> Lead<'a> {
     pub fn new(
@@ -222,156 +225,6 @@ impl<'a> Lead<'a> {
         Wish::Nothing
     }
 
-    /// Looks which runs have a record by now.
-    fn look_for_records(&mut self) {
-        // Reading the folder lets a network file system see what other nodes have put there.
-        let folders: HashSet<RunId> = self.store.ids().unwrap_or_default().into_iter().collect();
-        for entry in self.entries {
-            let (id, attempt) = (&entry.job.id, entry.ticket.attempt);
-            if folders.contains(id) && !self.state.done.contains(id) && has_ended(self.store, id, attempt) {
-                let is_failed = matches!(self.store.read(id), Ok(Some(record)) if record.failure().is_some());
-                self.state.failed += usize::from(is_failed);
-                self.state.done.insert(id.clone());
-            }
-        }
-    }
-
-    /// The runs without a record, in the order of work.
-    fn left(&mut self) -> Result<Vec<Left>> {
-        self.look_for_records();
-        let claims = Claims::of(self.store);
-        let all = claims.all();
-        let alive: HashSet<Shard> = self
-            .store
-            .seen(&self.batch.sweep, &[])
-            .into_iter()
-            .filter(|seen| seen.verdict.is_at_work())
-            .filter_map(|seen| seen.live.shard)
-            .collect();
-        let mut left = Vec::new();
-        for entry in self.entries {
-            let id = entry.job.id.clone();
-            if self.state.done.contains(&id) {
-                continue;
-            }
-            let Claim { copy, is_over } = all.get(&id).cloned().unwrap_or_default();
-            let held = (copy > 0 && !is_over).then(|| self.held(&claims, &id, copy, &alive));
-            let past = self.past(&claims, &id, copy);
-            left.push(Left { id, copy, held, past });
-        }
-        Ok(left)
-    }
-
-    fn held(&mut self, claims: &Claims, id: &RunId, copy: u32, alive: &HashSet<Shard>) -> Held {
-        let key = (id.clone(), copy);
-        if !self.state.holders.contains_key(&key)
-            && let Some(holder) = claims.holder(id, copy)
-        {
-            self.state.holders.insert(key.clone(), holder);
-        }
-        match self.state.holders.get(&key) {
-            Some(Holder { sweep, pilot: pilot @ Shard::Pilot { submission, task, .. }, node, .. })
-                if *sweep == self.batch.sweep =>
-            {
-                Held::By { submission: *submission, task: *task, node: node.clone(), gave_sign: alive.contains(pilot) }
-            }
-            _ => Held::Elsewhere,
-        }
-    }
-
-    /// How the copies of a run were over.
-    fn past(&mut self, claims: &Claims, id: &RunId, copy: u32) -> Vec<Over> {
-        let mut past = Vec::new();
-        for copy in 1..=copy {
-            let key = (id.clone(), copy);
-            if !self.state.overs.contains_key(&key)
-                && let Some(over) = claims.over(id, copy)
-            {
-                self.state.overs.insert(key.clone(), over);
-            }
-            past.extend(self.state.overs.get(&key).cloned());
-        }
-        past
-    }
-
-    /// What the engine knows of the jobs that are open; nothing where it does not answer.
-    fn ask(&mut self) -> Result<Option<Known>> {
-        let open: Vec<Submission> = self.batch.submitted()?.into_values().filter(Submission::is_open).collect();
-        if open.is_empty() {
-            return Ok(Some(Known::new()));
-        }
-        let names: Vec<String> = open.iter().map(|open| open.name.clone()).collect();
-        let mut known = match self.engine.list(&names) {
-            Ok(found) => of_tasks(&open, found),
-            Err(trouble) => {
-                let say = format!("{} does not answer: {trouble}; it is asked again", self.engine.describe());
-                self.tell("engine", &say);
-                return Ok(None);
-            }
-        };
-        self.state.said.remove("engine");
-        let places = || open.iter().flat_map(|open| (0..open.tasks).map(move |task| (open, (open.number, task))));
-        let mut can_miss = true;
-        if places().any(|(_, place)| known.get(&place).is_none_or(|seen| seen.state == State::Unknown)) {
-            match self.engine.past(&names) {
-                Ok(past) => {
-                    for (place, seen) in of_tasks(&open, past) {
-                        if known.get(&place).is_none_or(|held| held.state == State::Unknown) {
-                            known.insert(place, seen);
-                        }
-                    }
-                }
-                Err(_) => can_miss = false,
-            }
-        }
-        for (open, place) in places() {
-            match known.get(&place) {
-                Some(seen) => {
-                    self.state.missing.remove(&place);
-                    if open.id.is_none() {
-                        self.batch.write(&Submission { id: Some(seen.id.job.clone()), ..open.clone() })?;
-                    }
-                }
-                None if can_miss => self.state.missing.entry(place).or_insert((0, Instant::now())).0 += 1,
-                None => {}
-            }
-        }
-        self.notice(&known);
-        Ok(Some(known))
-    }
-
-    /// What of an answer the user should know.
-    fn notice(&mut self, known: &Known) {
-        let is_cancelled = |seen: &&Seen| seen.state == State::Ended(Ending::Cancelled);
-        let now: HashSet<JobId> = known.values().filter(is_cancelled).map(|seen| seen.id.clone()).collect();
-        let before = self.state.cancelled_before.get_or_insert_with(|| now.clone());
-        self.state.is_cancelled |= now.iter().any(|id| !before.contains(id));
-        for seen in known.values() {
-            let say = match seen.state {
-                State::Unknown => "which says nothing here; it is asked again",
-                // Nobody but the user or his site can let it go.
-                State::Waiting if seen.said.contains("held") || seen.said.contains("HOLD") => {
-                    "and does not begin by itself: `scontrol release` lets it, `scancel` ends it"
-                }
-                _ => continue,
-            };
-            self.tell(&seen.id.to_string(), &format!("job {} is {}, {say}", seen.id, seen.said));
-        }
-    }
-
-    /// Which of the nodes that jobs of ours were on are down. A job of such a node may run elsewhere by now, and then nothing
-    /// else tells of it.
-    fn look_at_nodes(&mut self) {
-        let excluded = self.batch.excluded();
-        let nodes: BTreeSet<String> = self.state.holders.values().filter_map(|holder| holder.node.clone()).collect();
-        let nodes: Vec<String> = nodes.into_iter().filter(|node| !excluded.contains(node)).collect();
-        if !nodes.is_empty()
-            && let Ok(down) = self.engine.down(&nodes)
-        {
-            self.state.down.extend(down);
-        }
-    }
-
     fn view(&mut self, left: &[Left], known: &Known) -> Result<View> {
         let open: Vec<Submission> = self.batch.submitted()?.into_values().filter(Submission::is_open).collect();
         let task = |seen: &Seen| Task { state: seen.state, node: seen.node.clone() };
@@ -396,18 +249,6 @@ impl<'a> Lead<'a> {
             is_full: self.state.full.is_some(),
             is_cancelled: self.state.is_cancelled,
         })
-    }
-
-    /// Runs that have ended, and claims that did not come to nothing: more than before says that jobs train.
-    fn progress(&mut self) -> u32 {
-        let claims = Claims::of(self.store);
-        let mut sum = self.state.done.len() as u32;
-        for (id, claim) in claims.all() {
-            let past = self.past(&claims, &id, claim.copy);
-            let futile = past.iter().filter(|over| matches!(over.ending, Some(Ending::Failed | Ending::Completed)));
-            sum += claim.copy.saturating_sub(futile.count() as u32);
-        }
-        sum
     }
 
     fn carry_out(&mut self, act: Act) -> Result<Option<Finish>> {
@@ -470,47 +311,6 @@ impl<'a> Lead<'a> {
         Ok(None)
     }
 
-    /// Hands a submission that is written down to the engine.
-    fn submit(&mut self, submission: Submission) -> Result<Option<Finish>> {
-        let Submission { number, tasks, .. } = submission;
-        let exclude = Vec::from_iter(self.batch.excluded());
-        let at_once = submission.at_once.min(tasks);
-        let text = (self.script)(&Script { number, name: &submission.name, tasks, at_once, exclude: &exclude });
-        let script = std::path::absolute(self.batch.script(number))?;
-        replace(&script, text.as_bytes())?;
-        let order = Submit { name: submission.name.clone(), script, tasks, at_once, exclude };
-        let others = self.batch.submitted()?.values().filter(|s| s.is_open() && s.number != number).count();
-        match self.engine.submit(&order) {
-            Ok(id) => {
-                failpoint::pass("submitted");
-                let jobs = if tasks == 1 { "a job".to_owned() } else { format!("{tasks} jobs") };
-                self.tell("submitted", &format!("submitted {jobs} as {id}"));
-                self.batch.write(&Submission { id: Some(id), ..submission })?;
-                self.state.most_tasks = self.state.most_tasks.map(|most| (most * 2).min(self.engine.most_tasks()));
-            }
-            // Whether it went through, its name tells.
-            Err(Trouble::Silent(why)) => {
-                self.tell("submit", &format!("{why}; whether it went through is looked up"));
-                self.state.complaint = why;
-            }
-            Err(Trouble::TooMuch(why)) if tasks > 1 => {
-                self.state.most_tasks = Some(tasks / 2);
-                self.tell("submit", &format!("{why}; it is tried with {} jobs", tasks / 2));
-                self.batch.write(&Submission { closed: Some(why), ..submission })?;
-            }
-            Err(Trouble::TooMuch(why)) if others > 0 => {
-                self.tell("submit", &format!("{why}; it is tried again when others have ended"));
-                self.state.full = Some((Instant::now(), others));
-                self.batch.write(&Submission { closed: Some(why), ..submission })?;
-            }
-            Err(Trouble::TooMuch(why) | Trouble::Refused(why)) => {
-                self.batch.write(&Submission { closed: Some(why.clone()), ..submission })?;
-                return Ok(Some(Finish::GivenUp(why)));
-            }
-        }
-        Ok(None)
-    }
-
     fn fail(&mut self, id: &RunId, copy: u32, ending: Ending, why: &str) -> Result<()> {
         let Some(entry) = self.entries.iter().find(|entry| entry.job.id == *id) else { return Ok(()) };
         let failure = match ending {
@@ -568,100 +368,5 @@ impl<'a> Lead<'a> {
         if self.state.said.insert(about.to_owned(), say.to_owned()).as_deref() != Some(say) {
             self.state.news.push(say.to_owned());
         }
-    }
-}
-
-/// Cancels a run that no job has: it is claimed first, so that no job takes it meanwhile. Whether it was free.
-///
-/// # Errors
-/// The folder cannot be written.
-pub fn cancel(store: &Store, batch: &Batch, entry: &Entry) -> Result<bool> {
-    let (id, claims) = (&entry.job.id, Claims::of(store));
-    let before = claims.all().get(id).cloned().unwrap_or_default();
-    if (before.copy > 0 && !before.is_over) || has_ended(store, id, entry.ticket.attempt) {
-        return Ok(false);
-    }
-    let copy = before.copy + 1;
-    let holder = Holder {
-        sweep: batch.sweep.clone(),
-        pilot: Shard::Pilot { submission: 0, task: 0, life: 0 },
-        job: "cancelled".to_owned(),
-        process: Process::own(),
-        node: None,
-        since: format!("{:.0}", jiff::Timestamp::now()),
-    };
-    Ok(claims.take(id, copy, &holder)? && publish(store, entry, copy, Failure::Cancelled)?)
-}
-
-/// The record of a run that no worker tells of.
-fn publish(store: &Store, entry: &Entry, copy: u32, failure: Failure) -> Result<bool> {
-    let id = entry.job.id.clone();
-    let made = Provenance {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: format!("{:.3}", jiff::Timestamp::now()),
-        attempt: entry.ticket.attempt + copy.saturating_sub(1),
-        ..Provenance::default()
-    };
-    let folder = store.attempt_folder(&id, copy);
-    store.publish(&Record { format: FORMAT, id, run: entry.job.run.clone(), end: End::Failed(failure), made }, &folder)
-}
-
-/// What the engine says, by submission and task. Where one has two rows, as two jobs of one name, that of the known id
-/// counts, and of those the one that is not over.
-fn of_tasks(open: &[Submission], found: Vec<Seen>) -> Known {
-    let mut known = Known::new();
-    for seen in found {
-        let its = |open: &&Submission| match &open.id {
-            Some(id) => *id == seen.id.job,
-            None => is_name(&open.name, &seen.name),
-        };
-        let Some(submission) = open.iter().find(its) else { continue };
-        let place = (submission.number, seen.id.task.unwrap_or(0));
-        let is_over = |seen: &Seen| matches!(seen.state, State::Ended(_));
-        if known.get(&place).is_none_or(|held| is_over(held) && !is_over(&seen)) {
-            known.insert(place, seen);
-        }
-    }
-    known
-}
-
-/// Whether a name that an engine prints is that of a submission: some print only so many letters.
-fn is_name(own: &str, printed: &str) -> bool {
-    const LEAST: usize = 10;
-    own == printed || (printed.len() >= LEAST && own.starts_with(printed))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(job: &str, task: Option<u32>, name: &str, state: State) -> Seen {
-        let id = JobId { job: job.to_owned(), task };
-        Seen { id, name: name.to_owned(), state, said: String::new(), node: None }
-    }
-
-    #[test]
-    fn jobs_are_known_by_their_id_and_before_that_by_their_name() {
-        let open = |number: u32, id: Option<&str>| Submission {
-            number,
-            name: format!("s12ab34c-{number}-glue"),
-            tasks: 2,
-            at_once: 2,
-            runs: None,
-            made: String::new(),
-            id: id.map(str::to_owned),
-            closed: None,
-        };
-        let ended = State::Ended(Ending::Cancelled);
-        let found = vec![
-            seen("7", Some(0), "s12ab34c-1-glue", State::Running),
-            seen("9", Some(0), "s12ab34c-1-glue", State::Waiting),
-            seen("8", Some(1), "s12ab34c-2", ended),
-            seen("10", Some(1), "s12ab34c-2", State::Running),
-            seen("11", None, "another", State::Running),
-        ];
-        let known = of_tasks(&[open(1, Some("7")), open(2, None)], found);
-        let brief: Vec<(Place, String)> = known.iter().map(|(place, seen)| (*place, seen.id.to_string())).collect();
-        assert_eq!(brief, [((1, 0), "7_0".to_owned()), ((2, 1), "10_1".to_owned())]);
     }
 }
