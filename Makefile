@@ -18,7 +18,6 @@ demo: build
 	target/release/sweep report sweeps/quickstart.toml --results demo/results --out demo/report
 
 test: setup
-	@scripts/fetch-slurm.sh
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --release; \
 	else \

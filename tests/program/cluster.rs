@@ -302,6 +302,24 @@ fn an_engine_that_wants_no_more_is_left_alone_until_jobs_have_ended() {
 }
 
 #[test]
+fn a_job_that_cannot_be_cancelled_since_it_is_gone_is_as_good_as_cancelled() {
+    let cluster = Cluster::with(&text(5, ""));
+    cluster.note("hold", "");
+    let mut run = cluster.begin(&["run", "sweep.toml"]);
+    until("jobs", || (cluster.jobs().len() == 2).then_some(()));
+    cluster.next("scancel", &["invalid"]);
+    cluster.expect(0, &["cancel", "--all"]);
+    assert_eq!(run.wait().expect("it ends").code(), Some(3));
+    assert_eq!(cluster.calls("scancel"), 1);
+    // Those that begin all the same see that the sweep was stopped, and take nothing.
+    std::fs::remove_file(cluster.sandbox.path("slurm/hold")).expect("removed");
+    until("their end", || cluster.jobs().iter().all(|job| job["state"] == "COMPLETED").then_some(()));
+    assert_eq!(cluster.sandbox.records().len(), 0);
+    cluster.expect(0, &["run", "sweep.toml"]);
+    assert_eq!(cluster.trained(), [1; 4]);
+}
+
+#[test]
 fn a_cancelled_run_of_a_cluster_has_a_record_that_says_so() {
     let cluster = Cluster::with(&text(5, ""));
     cluster.note("hold", "");

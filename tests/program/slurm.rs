@@ -269,6 +269,11 @@ fn at_its_time_limit_a_job_saves_its_runs_and_is_queued_again_and_one_that_is_ca
     let sandbox = Sandbox::with(&format!(
         "{endless}[run]\ndevices = [\"cpu\"]\n[run.slurm]\ncpus = 1\nconcurrency = 1\ntime = \"1m\""
     ));
+    // A node looks around first; models and data of GLUE are not in this sandbox, so something is missing.
+    let doctor = expect(&sandbox, &slurm, 1, &["doctor", "--executor", "slurm", "--sweep", "sweep.toml"]).out;
+    for found in ["ok       Slurm", "sees the program and can write into the results", "libtorch 2.", "no GPU on"] {
+        assert!(doctor.contains(found), "{found} in {doctor}");
+    }
     let mut coordinator = begin(&sandbox, &slurm, &["run", "sweep.toml", "--executor", "slurm"]);
     let queued_again = |sandbox: &Sandbox| words(sandbox).contains("it begins again").then_some(());
     until("the end of its time", &sandbox, || queued_again(&sandbox));

@@ -4,7 +4,7 @@
 FAKE_SLURM names its folder. Jobs are processes of this machine. What a call does besides is said by files there:
 
   next-<command>  one line a call, taken from the top: `silent` (it does not answer, and did nothing), `silent-after` (it
-                  did what was asked, and does not answer), `refuse`, `too-much`, `empty` (no job is known), `odd` (every
+                  did what was asked, and does not answer), `refuse`, `too-much`, `invalid` (no such job), `empty` (no job is known), `odd` (every
                   job is in a state that nobody knows); anything else is a call like any other
   hold            no job begins while it is there
   accounting      sacct works
@@ -71,6 +71,8 @@ def answer_as(kind):
         fail("Batch job submission failed: Socket timed out on send/recv operation")
     if kind == "refuse":
         fail("invalid partition specified: gpuu")
+    if kind == "invalid":
+        fail("Kill job error on job id 7: Invalid job id specified")
     if kind == "too-much":
         fail("Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size limits)")
 

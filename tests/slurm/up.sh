@@ -18,11 +18,12 @@ if [ ! -e "$at/munge/key" ]; then
   head -c 1024 /dev/urandom >"$at/munge/key"
   chmod 400 "$at/munge/key"
 fi
-# Slurm wants device files; those of /dev/null do nothing.
+# Slurm wants device files; those of /dev/null do nothing. Where none may be made, terminals have the right names.
+gpus="$at/dev/nvidia[0-1]"
 for gpu in 0 1; do
-  [ -e "$at/dev/nvidia$gpu" ] || mknod "$at/dev/nvidia$gpu" c 1 3
+  [ -e "$at/dev/nvidia$gpu" ] || mknod "$at/dev/nvidia$gpu" c 1 3 2>/dev/null || gpus="/dev/tty[0-1]"
 done
-echo "Name=gpu File=$at/dev/nvidia[0-1]" >"$at/gres.conf"
+echo "Name=gpu File=$gpus" >"$at/gres.conf"
 
 {
   cat <<CONF

@@ -160,6 +160,8 @@ pub fn last_events(store: &Store, sweep: &str) -> Vec<Event> {
 fn told(what: &What, labels: &HashMap<RunId, String>) -> String {
     let run = |id: &RunId| labels.get(id).map_or_else(|| format!("{id:.10}"), |label| format!("{id:.10}  {label}"));
     match what {
+        // A job of a cluster takes what it finds.
+        What::Began { runs: 0, pid, .. } => format!("process {pid} began to take runs"),
         What::Began { runs, pid, .. } => format!("process {pid} set out to do {runs} runs"),
         What::Started { id, slot, attempt: 1 } => format!("{}  started in slot {slot}", run(id)),
         What::Started { id, slot, attempt } => format!("{}  started in slot {slot}, attempt {attempt}", run(id)),

@@ -131,6 +131,7 @@ pub fn go(
         return Ok(Exit::Done);
     }
     disk::check(&disk::estimate(workspace, &to_do, at_once as usize)?, workspace)?;
+    complain_of_what_has_no_effect(workspace);
     batch.write_terms(&terms)?;
     batch.write_runs(&entries)?;
     complain(&plan);
@@ -182,6 +183,16 @@ fn refuse(arguments: &Arguments, workspace: &Workspace) -> Result<()> {
         return Ok(());
     };
     Err(Refusal(why.to_owned()).into())
+}
+
+/// Keys of `[run]` that speak of one machine.
+fn complain_of_what_has_no_effect(workspace: &Workspace) {
+    let run = &workspace.sweep.run;
+    let set = [("time_budget", run.time_budget.is_some()), ("mps", run.mps), ("tensorboard", run.tensorboard)];
+    let names: Vec<&str> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
+    if !names.is_empty() {
+        complain(&format!("{} in [run] has no effect on a cluster", names.join(", ")));
+    }
 }
 
 fn terms(
