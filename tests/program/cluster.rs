@@ -110,7 +110,7 @@ fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = is() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} did not come");
+        assert!(start.elapsed() < Duration::from_secs(180), "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -132,7 +132,7 @@ fn until<T>(what: &str, sandbox: &Sandbox, mut is: impl FnMut() -> Option<T>) ->
         if let Some(found) = is() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "{what} did not come\n{}", words(sandbox));
+        assert!(start.elapsed() < Duration::from_secs(300), "{what} did not come\n{}", words(sandbox));
         std::thread::sleep(Duration::from_millis(100));
     }
 }
