@@ -6,18 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Claim, Claims};
+use super::once;
 use crate::disk::checkpoint_folder;
 use crate::plan::RunId;
 use crate::protocol::{Job, checkpoints_of};
-use crate::record::process;
-use crate::record::store::{Store, explain, make_folder, replace};
+use crate::record::store::{Store, make_folder, replace};
 use crate::schedule::Ticket;
 use crate::spec::cluster::Mode;
 
@@ -173,20 +172,7 @@ impl Batch {
     /// The folder cannot be written.
     pub fn create(&self, submission: &Submission) -> Result<bool> {
         let path = self.submissions().join(format!("{}.json", submission.number));
-        make_folder(&self.submissions())?;
-        let draft = self.submissions().join(format!(".{}-{}", process::host(), std::process::id()));
-        let write = || -> std::io::Result<bool> {
-            fs::write(&draft, serde_json::to_vec_pretty(submission)?)?;
-            File::open(&draft)?.sync_all()?;
-            match fs::hard_link(&draft, &path) {
-                Ok(()) => Ok(true),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(fs::metadata(&draft)?.nlink() == 2),
-                Err(error) => Err(error),
-            }
-        };
-        let created = write().map_err(|error| explain(error, &path));
-        let _ = fs::remove_file(&draft);
-        created
+        once::make(&path, &serde_json::to_vec_pretty(submission)?)
     }
 
     /// Whether a job of a submission ever began.

@@ -1,24 +1,18 @@
 //! Who trains which run: `results/cluster/claims/<run>.<copy>`, made once and by one of many who try, and `.over` beside it once that is
 //! known to be over.
-//!
-//! A claim is a hard link to a file that is whole already. That is atomic on network file systems too, where locks are
-//! not to be trusted; and where the answer is lost, the number of links tells whether it went through.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::Ending;
+use super::{Ending, once};
 use crate::plan::RunId;
 use crate::record::process::Process;
 use crate::record::shard::Shard;
-use crate::record::store::{Store, explain, make_folder, replace};
+use crate::record::store::{Store, replace};
 
 #[derive(Debug, Clone)]
 pub struct Claims {
@@ -120,23 +114,7 @@ impl Claims {
     /// # Errors
     /// The folder cannot be written.
     pub fn take(&self, id: &RunId, copy: u32, holder: &Holder) -> Result<bool> {
-        static TAKEN: AtomicU32 = AtomicU32::new(0);
-        make_folder(&self.folder)?;
-        let number = TAKEN.fetch_add(1, Ordering::Relaxed);
-        let own = format!(".{}-{}-{number}", holder.process.host, holder.process.pid);
-        let (draft, path) = (self.folder.join(own), self.path(id, copy));
-        let write = || -> std::io::Result<bool> {
-            fs::write(&draft, serde_json::to_vec(holder)?)?;
-            match fs::hard_link(&draft, &path) {
-                Ok(()) => Ok(true),
-                // The answer of a server can be lost and the question be asked again; the links are counted.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(fs::metadata(&draft)?.nlink() == 2),
-                Err(error) => Err(error),
-            }
-        };
-        let taken = write().map_err(|error| explain(error, &path));
-        let _ = fs::remove_file(&draft);
-        taken
+        once::make(&self.path(id, copy), &serde_json::to_vec(holder)?)
     }
 
     /// Who holds a copy; nothing where the file cannot be read.

@@ -12,6 +12,7 @@ pub mod batch;
 pub mod claim;
 pub mod decide;
 pub mod lead;
+mod once;
 pub mod patience;
 pub mod pilot;
 mod shell;

@@ -6,6 +6,7 @@ use super::super::super::notify::FailedRun;
 use super::super::super::{Exit, Refusal, complain, print};
 use crate::cluster::batch::Entry;
 use crate::cluster::lead::Finish;
+use crate::record::Class;
 use crate::record::store::Store;
 use crate::schedule::{Summary, state};
 
@@ -52,6 +53,9 @@ pub(super) fn tell(tally: &Tally, finish: &Finish, store: &Store, name: &str) ->
     for failed in &tally.failures {
         let log = store.run_folder(&failed.id).join("log.txt");
         complain(&format!("failed: {:.10}: {} (log: {})", failed.id, failed.message, log.display()));
+    }
+    if tally.failures.iter().any(|failed| failed.cause == Class::Killed.word()) {
+        complain("what was killed often had too little of the node's memory: `mem` in [run.slurm] asks for more");
     }
     print(&format!("{name}: {} done, {} failed, {} left", tally.done, tally.failed, tally.left))?;
     match finish {
