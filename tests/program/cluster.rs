@@ -204,7 +204,7 @@ fn a_detached_coordinator_leaves_and_comes_back_to_its_jobs() {
 
 #[test]
 fn what_a_node_took_with_it_is_done_elsewhere_and_the_node_gets_no_more() {
-    let cluster = Cluster::with(&text(400, ""));
+    let cluster = Cluster::with(&text(400, "exclude = [\"n9\"]\n"));
     let mut run = cluster.begin(&["run", "sweep.toml"]);
     let job = until("a running job", || cluster.state("RUNNING"));
     until("a claim", || cluster.sandbox.path("results/cluster/claims").exists().then_some(()));
@@ -212,7 +212,10 @@ fn what_a_node_took_with_it_is_done_elsewhere_and_the_node_gets_no_more() {
     assert!(run.wait().expect("it ends").success(), "{}", cluster.logs());
     assert_eq!(cluster.trained(), [1; 4]);
     let later: Vec<_> = cluster.jobs().into_iter().filter(|job| job["job"].as_u64() > Some(101)).collect();
-    assert!(!later.is_empty() && later.iter().all(|job| job["exclude"] == "n1"), "{later:?}");
+    assert!(!later.is_empty() && later.iter().all(|job| job["exclude"] == "n9,n1"), "{later:?}");
+    // Jobs that wait are told too, and keep what the user excluded.
+    let calls = std::fs::read_to_string(cluster.sandbox.path("slurm/calls")).unwrap_or_default();
+    assert!(calls.contains("scontrol update JobId=101 ExcNodeList=n9,n1"), "{calls}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ const PAST: &str = "now-30days";
 #[derive(Default)]
 pub struct Slurm {
     config: OnceCell<String>,
+    /// Nodes that the user wants no job on.
+    unwanted: Vec<String>,
 }
 
 impl Slurm {
@@ -33,6 +35,11 @@ impl Slurm {
         let slurm = Slurm::default();
         slurm.config()?;
         Ok(slurm)
+    }
+
+    /// The same, and these nodes stay excluded whatever else is.
+    pub fn without(self, unwanted: &[String]) -> Slurm {
+        Slurm { unwanted: unwanted.to_vec(), ..self }
     }
 
     fn config(&self) -> Result<&str, Trouble> {
@@ -97,9 +104,11 @@ impl Engine for Slurm {
     }
 
     fn exclude(&self, jobs: &[String], nodes: &[String]) -> Result<(), Trouble> {
+        // The list of a job is replaced, not added to.
+        let all: Vec<&str> = self.unwanted.iter().chain(nodes).map(String::as_str).collect();
+        let list = format!("ExcNodeList={}", all.join(","));
         for job in jobs {
-            let (job, nodes) = (format!("JobId={job}"), format!("ExcNodeList={}", nodes.join(",")));
-            let said = call(program("scontrol", &["update", &job, &nodes]))?;
+            let said = call(program("scontrol", &["update", &format!("JobId={job}"), &list]))?;
             // Tasks that run or have ended keep their list, and scontrol complains of them.
             if !said.is_well && said.err.contains("Unable to contact") {
                 return Err(Trouble::Silent(said.complaint()));
@@ -221,7 +230,7 @@ mod tests {
     fn limits_are_read_from_the_configuration() {
         let config = "Configuration data as of 2026-11-26T10:00:00\nAccountingStorageType   = accounting_storage/none\n\
             ClusterName             = ci\nMaxArraySize            = 10001\nSLURM_VERSION           = 22.05.8\n";
-        let slurm = Slurm { config: OnceCell::from(config.to_owned()) };
+        let slurm = Slurm { config: OnceCell::from(config.to_owned()), ..Slurm::default() };
         assert_eq!((slurm.most_tasks(), slurm.accounts()), (10_000, false));
         assert_eq!(slurm.describe(), "Slurm 22.05.8 (cluster ci)");
         assert_eq!(Slurm::default().most_tasks(), 1000);

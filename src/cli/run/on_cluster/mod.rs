@@ -53,7 +53,9 @@ pub fn go(
     refuse(arguments, workspace)?;
     let slurm = run.slurm.clone().unwrap_or_default();
     let (engine, jobs): (Box<dyn Engine>, &Jobs) = match (executor, &run.command) {
-        (Executor::Slurm, _) => (Box::new(Slurm::open().map_err(|no| Refusal(no.to_string()))?), &slurm.jobs),
+        (Executor::Slurm, _) => {
+            (Box::new(Slurm::open().map_err(|no| Refusal(no.to_string()))?.without(&slurm.exclude)), &slurm.jobs)
+        }
         (_, Some(commands)) => (
             Box::new(
                 Template::new(commands, commands.jobs.time.unwrap_or(TIME)).map_err(|no| Refusal(no.to_string()))?,
